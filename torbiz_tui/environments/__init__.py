@@ -1,0 +1,1 @@
+"""Where Petals runs, and how a process gets there."""

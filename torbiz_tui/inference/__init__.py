@@ -1,0 +1,1 @@
+"""The chat: a runner process and what it says."""

@@ -1,0 +1,1 @@
+"""Log sources: writing, following, sanitizing."""

@@ -1,0 +1,1 @@
+"""Bringing the machine to readiness, step by step."""

@@ -1,0 +1,1 @@
+"""The hosted server: start, watch, re-attach, stop."""

@@ -1,0 +1,98 @@
+"""What the hosted server is doing, as far as its log and the system tell."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from torbiz_tui.environments.base import ExitReport, ResourceSample, ServerSpec
+
+
+class Phase(StrEnum):
+    """The life of a hosted server."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class Stage(StrEnum):
+    """The stages of a start, in order."""
+
+    LAUNCHING = "launching"
+    CONNECTING = "connecting"
+    MEASURING = "measuring"
+    ANNOUNCING = "announcing"
+    LOADING = "loading"
+    CHECKING = "checking"
+    SERVING = "serving"
+
+
+STAGE_TITLES = {
+    Stage.LAUNCHING: "Starting Petals",
+    Stage.CONNECTING: "Connecting to the swarm",
+    Stage.MEASURING: "Measuring throughput",
+    Stage.ANNOUNCING: "Announcing the blocks",
+    Stage.LOADING: "Loading blocks",
+    Stage.CHECKING: "Confirming in the DHT",
+    Stage.SERVING: "Serving",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SharingEvent:
+    """Something that happened to the server, in plain words; `at` is seconds since the epoch."""
+
+    at: float
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SharingState:
+    """One moment of the hosted server.
+
+    `blocks` is the range served, end excluded. `addresses` are the multiaddrs to invite others
+    with. `exit_report` and `failure` are there when it has ended otherwise than asked.
+    """
+
+    phase: Phase = Phase.STOPPED
+    stage: Stage | None = None
+    spec: ServerSpec | None = None
+    pid: int | None = None
+    blocks: tuple[int, int] | None = None
+    blocks_loaded: int = 0
+    started_at: float | None = None
+    serving_since: float | None = None
+    throughput: float | None = None
+    addresses: tuple[str, ...] = ()
+    requests_open: int = 0
+    requests_total: int = 0
+    resources: ResourceSample | None = None
+    exit_report: ExitReport | None = None
+    failure: str = ""
+    remedy: str = ""
+    events: tuple[SharingEvent, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether a server process is there."""
+        return self.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPING)
+
+    @property
+    def uptime_s(self) -> float | None:
+        """Seconds since it has been serving."""
+        return None if self.serving_since is None else max(0.0, time.time() - self.serving_since)
+
+    @property
+    def stage_text(self) -> str:
+        """The stage in words: `Loading blocks: 3 of 8`."""
+        if self.stage is None:
+            return ""
+        title = STAGE_TITLES[self.stage]
+        if self.stage is Stage.LOADING and self.blocks is not None:
+            return f"{title}: {self.blocks_loaded} of {self.blocks[1] - self.blocks[0]}"
+        return title

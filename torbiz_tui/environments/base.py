@@ -42,14 +42,14 @@ class ServerSpec:
 class ServerRecord:
     """The hosted server as it is remembered between runs of the app.
 
-    `created` is the start time of the process in seconds since the epoch as the system gives it:
-    with `pid` it tells the process from another one that got the same number later.
+    `start_mark` says when the process with number `pid` was started, in the system's own terms: a
+    process that got the same number later has another mark.
     `log_offset` is the byte in `log_file` at which this server's output begins.
     """
 
     environment: str
     pid: int
-    created: float
+    start_mark: str
     started_at: float
     spec: ServerSpec
     log_file: Path
@@ -58,10 +58,14 @@ class ServerRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How the hosted server ended; `code` and `signal` are None when nobody saw it."""
+    """How the hosted server ended; `code` and `signal` are None when nobody saw it.
+
+    `asked`: somebody had asked it to stop; `killed`: it was killed because it did not.
+    """
 
     code: int | None = None
     signal: str | None = None
+    asked: bool = False
     out_of_memory: bool = False
     killed: bool = False
     ended_at: float | None = None
@@ -145,7 +149,10 @@ class EnvironmentDriver(ABC):
 
     @abstractmethod
     def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
-        """Its log lines from its very start on, then as they come; never ends by itself."""
+        """Its log lines from its very start on, then as they come, until it has ended.
+
+        An empty batch says once that all that had been logged before has been read.
+        """
 
     @abstractmethod
     async def wait_server(self, record: ServerRecord) -> ExitReport:

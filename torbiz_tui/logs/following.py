@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 _CHUNK = 256 * 1024
@@ -74,17 +74,32 @@ def read_lines(file: Path, offset: int = 0) -> list[str]:
         return []
 
 
-async def follow(file: Path, offset: int = 0, *, poll_s: float = 0.2) -> AsyncIterator[list[str]]:
-    """Yield batches of lines from byte `offset` on, and then as the file grows; never ends.
+async def follow(
+    file: Path,
+    offset: int = 0,
+    *,
+    poll_s: float = 0.2,
+    ended: Callable[[], bool] | None = None,
+) -> AsyncIterator[list[str]]:
+    """Yield batches of lines from byte `offset` on, and then as the file grows.
 
-    A file that does not exist yet is waited for. When it is replaced (rotation by rename) the rest
-    of the old one is read first; when it shrinks (copy and truncate) reading begins anew.
+    An empty batch says once that all that was there has been read. A file that does not exist yet
+    is waited for. When it is replaced (rotation by rename) the rest of the old one is read first;
+    when it shrinks (copy and truncate) reading begins anew. It never ends, unless `ended` (asked
+    before each reading) says that nobody writes any more: then after the last line.
     """
     position = offset
+    caught_up = False
     while True:
+        last_round = ended is not None and ended()
         try:
             stream = await asyncio.to_thread(file.open, "rb")
         except (FileNotFoundError, IsADirectoryError, PermissionError):
+            if not caught_up:
+                caught_up = True
+                yield []
+            if last_round:
+                return
             await asyncio.sleep(poll_s)
             position = 0
             continue
@@ -92,6 +107,8 @@ async def follow(file: Path, offset: int = 0, *, poll_s: float = 0.2) -> AsyncIt
             identity = _identity(os.fstat(stream.fileno()))
             assembler = LineAssembler()
             while True:
+                last_round = ended is not None and ended()
+                replaced = _replaced(file, identity)
                 size = os.fstat(stream.fileno()).st_size
                 if size < position:
                     position = 0
@@ -104,13 +121,17 @@ async def follow(file: Path, offset: int = 0, *, poll_s: float = 0.2) -> AsyncIt
                     position += len(data)
                     if lines := assembler.feed(data):
                         yield lines
-                if _replaced(file, identity):
-                    grown = os.fstat(stream.fileno()).st_size > position
-                    if grown:
-                        continue
-                    if lines := assembler.finish():
-                        yield lines
+                if (replaced or last_round) and (lines := assembler.finish()):
+                    yield lines
+                if last_round:
+                    if not caught_up:
+                        yield []
+                    return
+                if replaced:
                     break
+                if not caught_up:
+                    caught_up = True
+                    yield []
                 await asyncio.sleep(poll_s)
         position = 0
 

@@ -109,6 +109,7 @@ class SetupPlan:
         }
         self._output: dict[str, list[str]] = {step_id: [] for step_id in self._order}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._to_apply: set[str] = set()
         self._broadcast: Broadcast[PlanEvent] = Broadcast()
         self._running: asyncio.Task[ExitCode] | None = None
 
@@ -207,11 +208,16 @@ class SetupPlan:
 
     def _launch(self, step_ids: Sequence[str], *, apply: bool) -> None:
         idle = [step_id for step_id in step_ids if not self._busy(step_id)]
+        if apply:
+            # Also for a step that is just being checked: it then goes on to apply.
+            self._to_apply.update(step_ids)
+        else:
+            self._to_apply.difference_update(idle)
         for step_id in idle:
             self._set(step_id, state=StepState.WAITING, detail="", instruction="", fraction=None)
         for step_id in idle:
             self._tasks[step_id] = asyncio.create_task(
-                self._run_step(step_id, apply=apply), name=f"setup step {step_id}"
+                self._run_step(step_id), name=f"setup step {step_id}"
             )
 
     def _busy(self, step_id: str) -> bool:
@@ -226,7 +232,7 @@ class SetupPlan:
         self._broadcast.publish(PlanFinished(outcome))
         return outcome
 
-    async def _run_step(self, step_id: str, *, apply: bool) -> None:
+    async def _run_step(self, step_id: str) -> None:
         step = self._steps[step_id]
         try:
             await self._wait_for_needs(step)
@@ -235,7 +241,7 @@ class SetupPlan:
                 titles = ", ".join(self._status[need].title for need in unmet)
                 self._set(step_id, state=StepState.WAITING, detail=f"Waits for: {titles}")
                 return
-            await self._check_and_apply(step, apply=apply)
+            await self._check_and_apply(step)
         except asyncio.CancelledError:
             if self._status[step_id].state is not StepState.SKIPPED:
                 self._set(step_id, state=StepState.CANCELLED, detail="Cancelled", fraction=None)
@@ -269,10 +275,10 @@ class SetupPlan:
         if needed:
             await asyncio.wait(needed)
 
-    async def _check_and_apply(self, step: Step, *, apply: bool) -> None:
+    async def _check_and_apply(self, step: Step) -> None:
         self._set(step.id, state=StepState.CHECKING, started=time.monotonic(), elapsed_s=0.0)
         result = await self._check(step)
-        if result.readiness is not Readiness.MISSING or not apply:
+        if result.readiness is not Readiness.MISSING or step.id not in self._to_apply:
             self._settle(step.id, result)
             return
         self._set(step.id, state=StepState.RUNNING, detail=result.detail)

@@ -1,0 +1,129 @@
+"""Putting the services together; the one place that knows which environment a platform uses."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torbiz_tui.catalogue import ModelInfo
+from torbiz_tui.config import Config
+from torbiz_tui.environments.base import Environment
+from torbiz_tui.environments.native import NativeDriver
+from torbiz_tui.environments.petals_stack import PetalsStack
+from torbiz_tui.errors import UsageError
+from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers, not_served
+from torbiz_tui.logs.sources import LogSource, log_sources
+from torbiz_tui.paths import Paths
+from torbiz_tui.setup.plan import SetupPlan
+from torbiz_tui.setup.step import Step
+from torbiz_tui.sharing.service import SharingService
+from torbiz_tui.sharing.state import Phase
+
+
+@dataclass
+class Services:
+    """All that the app and the command line stand on; belongs to one event loop."""
+
+    paths: Paths
+    config: Config
+    environment: Environment
+    setup: SetupPlan
+    sharing: SharingService
+    inference: InferenceService
+
+    @property
+    def demo(self) -> bool:
+        """Whether the embedded demo is used."""
+        return self.config.demo
+
+    def log_sources(self) -> list[LogSource]:
+        """The logs that can be looked at."""
+        return log_sources(self.paths)
+
+    async def close(self) -> None:
+        """Stop what belongs to this program: setup, the chat runner, watching.
+
+        A hosted server goes on.
+        """
+        await self.setup.close()
+        await self.inference.close()
+        await self.sharing.close()
+
+
+def build_services(config: Config, paths: Paths) -> Services:
+    """Build the services for a configuration; starts nothing.
+
+    Raises UsageError for an environment that this version does not have.
+    """
+    environment = _environment(config, paths)
+    sharing = SharingService(environment.hosting, paths, config)
+    return Services(
+        paths=paths,
+        config=config,
+        environment=environment,
+        setup=SetupPlan(_steps(environment)),
+        sharing=sharing,
+        inference=InferenceService(
+            environment.inference, paths, config, _peer_finder(config, sharing)
+        ),
+    )
+
+
+def looks_ready(config: Config, paths: Paths) -> bool:
+    """Whether Setup has finished, as far as a look at one small file tells."""
+    return PetalsStack(paths, config.petals).looks_ready()
+
+
+def _environment(config: Config, paths: Paths) -> Environment:
+    if config.environment not in ("auto", "native"):
+        raise UsageError(
+            f"The environment {config.environment!r} is not part of this version.",
+            remedy="Use native (or auto).",
+            code="environment_unknown",
+        )
+    if sys.platform == "win32":
+        raise UsageError(
+            "Windows runs torbiz-tui inside WSL.",
+            remedy="Open a WSL shell and start it there.",
+            code="environment_unknown",
+        )
+    driver = NativeDriver(paths, config)
+    return Environment(hosting=driver, inference=driver)
+
+
+def _steps(environment: Environment) -> list[Step]:
+    steps = list(environment.hosting.setup_steps())
+    if environment.inference is not environment.hosting:
+        known = {step.id for step in steps}
+        steps += [step for step in environment.inference.setup_steps() if step.id not in known]
+    return steps
+
+
+def _peer_finder(config: Config, sharing: SharingService) -> FindPeers:
+    async def find(model: ModelInfo) -> SwarmPeers:
+        """The configured peers, else those of the swarm that this machine hosts in."""
+        if config.swarm.initial_peers:
+            return tuple(config.swarm.initial_peers)
+        state = await sharing.attach()
+        if state.active and state.spec is not None:
+            private = state.spec.new_swarm or state.spec.initial_peers
+            if private and _same_model(model, state.spec.source):
+                if state.phase is not Phase.SERVING or not state.addresses:
+                    raise not_served(model.name, f"This machine is {state.stage_text.lower()}.")
+                return _dialable(state.addresses) or tuple(state.spec.initial_peers)
+        if config.demo or config.swarm.new_swarm:
+            raise not_served(model.name, "The swarm is a private one, and no server runs in it.")
+        return None
+
+    return find
+
+
+def _same_model(model: ModelInfo, source: str) -> bool:
+    return model.source == source or Path(model.source) == Path(source)
+
+
+def _dialable(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses that this machine reaches at once: loopback first, else all."""
+    loopback = tuple(address for address in addresses if address.startswith("/ip4/127."))
+    return loopback or addresses

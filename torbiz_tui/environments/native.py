@@ -1,0 +1,350 @@
+"""The native driver: Petals in a managed venv, the server as a detached process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torbiz_tui.config import Config
+from torbiz_tui.environments.base import (
+    EnvironmentDriver,
+    ExitReport,
+    ResourceSample,
+    RunnerCommand,
+    RunnerProcess,
+    ServerRecord,
+    ServerSpec,
+)
+from torbiz_tui.environments.petals_stack import PetalsStack
+from torbiz_tui.environments.processes import (
+    NativeRunner,
+    clean_environ,
+    kill_group,
+    last_lines,
+    open_log,
+    start_mark,
+    wait_gone,
+)
+from torbiz_tui.environments.seeder_command import seeder_arguments
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.following import follow
+from torbiz_tui.logs.writing import logger, rotate
+from torbiz_tui.paths import Paths, runner_scripts
+from torbiz_tui.setup.step import Step
+
+if TYPE_CHECKING:
+    import psutil
+
+_KILL_WAIT_S = 5.0
+
+
+class NativeDriver(EnvironmentDriver):
+    """Runs everything on this machine, without a container."""
+
+    name = "native"
+
+    def __init__(self, paths: Paths, config: Config) -> None:
+        self._paths = paths
+        self._config = config
+        self.stack = PetalsStack(paths, config.petals)
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._sampled: dict[int, psutil.Process] = {}
+
+    @property
+    def _record_file(self) -> Path:
+        return self._paths.run / "server.json"
+
+    @property
+    def _report_file(self) -> Path:
+        return self._paths.run / "server.exit.json"
+
+    def setup_steps(self) -> Sequence[Step]:
+        from torbiz_tui.environments.native_setup import native_steps
+
+        return native_steps(self._paths, self._config, self.stack, self.spawn)
+
+    async def start_server(self, spec: ServerSpec, secrets: Mapping[str, str]) -> ServerRecord:
+        from filelock import FileLock, Timeout
+
+        self.stack.require_ready()
+        lock = FileLock(self._paths.run / "share.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise TorbizError(
+                "Another torbiz-tui is just starting to share.",
+                remedy="Wait a moment, then look at its state on the Share screen.",
+                code="already_sharing",
+            ) from None
+        try:
+            return await self._start_locked(spec, secrets)
+        finally:
+            lock.release()
+
+    async def _start_locked(self, spec: ServerSpec, secrets: Mapping[str, str]) -> ServerRecord:
+        running = await self.find_server()
+        if running is not None and await self.is_running(running):
+            raise TorbizError(
+                f"This machine is already sharing {running.spec.model}.",
+                why=f"Process {running.pid} has been at it since "
+                f"{time.strftime('%H:%M', time.localtime(running.started_at))}.",
+                remedy="Stop it first (Share screen, or `torbiz-tui stop`).",
+                code="already_sharing",
+            )
+        require_free_port(spec.port)
+        log_file = self._paths.logs / "petals_seeder.log"
+        rotate(log_file)
+        self._report_file.unlink(missing_ok=True)
+        argv = [
+            str(self._paths.env_python),
+            str(runner_scripts() / "supervise_server.py"),
+            "--report",
+            str(self._report_file),
+            "--",
+            *self.server_argv(spec),
+        ]
+        environ = clean_environ(
+            {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **secrets}
+        )
+        with open_log(log_file) as log:
+            offset = log.tell()
+            process = await asyncio.to_thread(
+                subprocess.Popen,
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environ,
+                cwd=self._paths.home,
+                start_new_session=True,
+            )
+        self._children[process.pid] = process
+        record = ServerRecord(
+            environment=self.name,
+            pid=process.pid,
+            start_mark=start_mark(process.pid) or "",
+            started_at=time.time(),
+            spec=spec,
+            log_file=log_file,
+            log_offset=offset,
+        )
+        try:
+            _write_json(self._record_file, _record_to_json(record))
+        except OSError as error:
+            # A server that nobody remembers could not be stopped by anybody.
+            kill_group(process.pid)
+            raise TorbizError(
+                f"The file {self._record_file} cannot be written, so nothing was started.",
+                why=f"{error.strerror}.",
+                remedy="Free some disk space or mend the permissions, then try again.",
+                code="run_not_writable",
+            ) from error
+        logger("sharing").info("started pid %d: %s", process.pid, " ".join(argv[5:]))
+        return record
+
+    def server_argv(self, spec: ServerSpec) -> list[str]:
+        """The command that hosts `spec`, as it could be typed."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.model).strip("-.") or "model"
+        return [
+            str(self._paths.env_python),
+            str(runner_scripts() / "run_petals_seeder.py"),
+            *seeder_arguments(
+                spec,
+                source=spec.source,
+                identity=str(self._paths.run / f"{name}.identity"),
+                cache=str(self._paths.cache),
+            ),
+        ]
+
+    async def find_server(self) -> ServerRecord | None:
+        try:
+            data = json.loads(await asyncio.to_thread(self._record_file.read_text, "utf-8"))
+            return _record_from_json(data)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger("sharing").warning("%s cannot be read: %s", self._record_file, error)
+            return None
+
+    async def is_running(self, record: ServerRecord) -> bool:
+        self._reap(record.pid)
+        return start_mark(record.pid) == record.start_mark
+
+    def _reap(self, pid: int) -> None:
+        child = self._children.get(pid)
+        if child is not None and child.poll() is not None:
+            del self._children[pid]
+
+    def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
+        def ended() -> bool:
+            self._reap(record.pid)
+            return start_mark(record.pid) != record.start_mark
+
+        return follow(record.log_file, record.log_offset, ended=ended)
+
+    async def wait_server(self, record: ServerRecord) -> ExitReport:
+        await wait_gone(record.pid, record.start_mark)
+        self._reap(record.pid)
+        return self._exit_report(record)
+
+    def _exit_report(self, record: ServerRecord) -> ExitReport:
+        lines = last_lines(record.log_file, not_before=record.log_offset)
+        try:
+            data = json.loads(self._report_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return ExitReport(last_lines=lines)
+        if data.get("pid") != record.pid:
+            return ExitReport(last_lines=lines)
+        return ExitReport(
+            code=data.get("code"),
+            signal=data.get("signal"),
+            asked=bool(data.get("asked_to_stop")),
+            out_of_memory=bool(data.get("out_of_memory")),
+            ended_at=data.get("ended_at"),
+            last_lines=lines,
+        )
+
+    async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:
+        if not await self.is_running(record):
+            return self._exit_report(record)
+        descendants = await asyncio.to_thread(_descendants, record.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        killed = not await wait_gone(record.pid, record.start_mark, grace_s)
+        if killed:
+            logger("sharing").warning("pid %d did not stop in %.0f s: killed", record.pid, grace_s)
+            descendants |= await asyncio.to_thread(_descendants, record.pid)
+            for pid, mark in descendants.items():
+                if start_mark(pid) == mark:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
+            with contextlib.suppress(ProcessLookupError):
+                if start_mark(record.pid) == record.start_mark:
+                    os.kill(record.pid, signal.SIGKILL)
+            await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
+        self._reap(record.pid)
+        return replace(self._exit_report(record), killed=killed)
+
+    async def forget_server(self, record: ServerRecord) -> None:
+        current = await self.find_server()
+        if current is not None and current.pid == record.pid:
+            self._record_file.unlink(missing_ok=True)
+            self._report_file.unlink(missing_ok=True)
+
+    async def sample(self, record: ServerRecord) -> ResourceSample | None:
+        return await asyncio.to_thread(self._sample, record)
+
+    def _sample(self, record: ServerRecord) -> ResourceSample | None:
+        import psutil
+
+        if start_mark(record.pid) != record.start_mark:
+            self._sampled.clear()
+            return None
+        # cpu_percent compares with the same object's last call, so the objects are kept.
+        current: dict[int, psutil.Process] = {}
+        cpu, memory = 0.0, 0
+        for pid in _descendants(record.pid):
+            try:
+                process = self._sampled.get(pid) or psutil.Process(pid)
+                cpu += process.cpu_percent()
+                memory += process.memory_info().rss
+                current[pid] = process
+            except psutil.Error:
+                continue
+        self._sampled = current
+        return ResourceSample(cpu, memory, len(current))
+
+    async def spawn(self, command: RunnerCommand) -> RunnerProcess:
+        self.stack.require_installed()
+        argv = [
+            str(self._paths.env_python),
+            str(runner_scripts() / command.script),
+            *command.arguments,
+        ]
+        environ = clean_environ(
+            {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **command.secrets}
+        )
+        log_file = self._paths.logs / command.log_name
+        rotate(log_file)
+        return await NativeRunner.start(argv, environ, log_file)
+
+
+def require_free_port(port: int) -> None:
+    """Raises TorbizError naming who has the TCP port; Petals itself would not notice.
+
+    Two servers can listen on one port without an error (SO_REUSEPORT), so it is tried without.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 (a server listens on all addresses too)
+        except OSError as error:
+            raise TorbizError(
+                f"Port {port} is taken{_port_owner(port)}.",
+                why=f"{error.strerror}.",
+                remedy="Choose another port (share.port, or --port), or end that program.",
+                code="port_taken",
+            ) from error
+
+
+def _port_owner(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.laddr.port == port
+                and connection.pid
+            ):
+                name = psutil.Process(connection.pid).name()
+                return f" by {name} (process {connection.pid})"
+    return ""
+
+
+def _descendants(pid: int) -> dict[int, str]:
+    """The process and all below it, each with its start mark."""
+    import psutil
+
+    found: dict[int, str] = {}
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            mark = start_mark(process.pid)
+            if mark is not None:
+                found[process.pid] = mark
+    return found
+
+
+def _record_to_json(record: ServerRecord) -> dict[str, Any]:
+    return asdict(record) | {"log_file": str(record.log_file)}
+
+
+def _record_from_json(data: dict[str, Any]) -> ServerRecord:
+    spec = dict(data["spec"])
+    for key in ("initial_peers", "host_maddrs", "announce_maddrs"):
+        spec[key] = tuple(spec[key])
+    return ServerRecord(**data | {"spec": ServerSpec(**spec), "log_file": Path(data["log_file"])})
+
+
+def _write_json(file: Path, data: dict[str, Any]) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        temporary.chmod(0o600)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

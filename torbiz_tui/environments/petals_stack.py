@@ -1,0 +1,240 @@
+"""The managed venv: which stack it must hold, whether it does, and how it gets there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torbiz_tui.config import PetalsConfig
+from torbiz_tui.environments.package_sources import PackageSources, package_sources
+from torbiz_tui.environments.uv_command import run_uv
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.hardware import nvidia_gpu
+from torbiz_tui.paths import Paths, requirements_file
+from torbiz_tui.setup.step import Reporter
+
+_LOCK_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What `env/torbiz-stack.json` remembers of the last installation.
+
+    `digest` names the pins that were installed, `verified` what the check of the imports found
+    (versions and devices), None before it.
+    """
+
+    digest: str
+    python: str
+    torch: str
+    verified: dict[str, Any] | None = None
+
+
+class PetalsStack:
+    """The Petals stack of one home folder."""
+
+    def __init__(self, paths: Paths, config: PetalsConfig) -> None:
+        self._paths = paths
+        self._config = config
+
+    @property
+    def torch_build(self) -> str:
+        """Which build of torch is right here: `cpu`, `cuda`, or `default` (outside Linux)."""
+        wanted: str = self._config.torch
+        if wanted != "auto":
+            return wanted
+        if sys.platform != "linux":
+            return "default"
+        return "cuda" if nvidia_gpu() else "cpu"
+
+    def digest(self) -> str:
+        """A name for what should be installed."""
+        pins = requirements_file().read_bytes()
+        return hashlib.sha256(pins + self.torch_build.encode()).hexdigest()[:16]
+
+    @property
+    def _stamp_file(self) -> Path:
+        return self._paths.env / "torbiz-stack.json"
+
+    def stamp(self) -> Stamp | None:
+        """What is installed; None when there is nothing, or only half of it."""
+        try:
+            data = json.loads(self._stamp_file.read_text("utf-8"))
+            stamp = Stamp(data["digest"], data["python"], data["torch"], data.get("verified"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return stamp if self._paths.env_python.exists() else None
+
+    def write_stamp(self, stamp: Stamp) -> None:
+        """Remember what is installed."""
+        temporary = self._stamp_file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(
+            json.dumps(
+                {
+                    "digest": stamp.digest,
+                    "python": stamp.python,
+                    "torch": stamp.torch,
+                    "verified": stamp.verified,
+                },
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
+        temporary.replace(self._stamp_file)
+
+    def looks_ready(self) -> bool:
+        """Whether the right stack was installed and verified; a matter of a millisecond."""
+        stamp = self.stamp()
+        return stamp is not None and stamp.digest == self.digest() and stamp.verified is not None
+
+    def missing_packages(self) -> list[str]:
+        """Pinned packages that the venv does not hold in the pinned version."""
+        site = next(self._paths.env.glob("lib/python3.*/site-packages"), None)
+        if site is None:
+            return ["everything"]
+        installed = set()
+        for entry in site.glob("*.dist-info"):
+            name, _, version = entry.name.removesuffix(".dist-info").partition("-")
+            installed.add((_normal(name), version.partition("+")[0]))
+        names = {name for name, _version in installed}
+        return sorted(
+            f"{name} {version}"
+            for name, version, marked in _pins()
+            # Which of the marked lines applies is uv's to decide; that one is there suffices.
+            if (name not in names if marked else (name, version) not in installed)
+        )
+
+    def require_installed(self) -> None:
+        """Raises TorbizError (`not_ready`) when a runner could not start."""
+        if self.stamp() is None:
+            raise not_ready()
+
+    def require_ready(self) -> None:
+        """Raises TorbizError (`not_ready`) when the stack is not installed or not verified."""
+        if not self.looks_ready():
+            raise not_ready()
+
+    @asynccontextmanager
+    async def locked(self, report: Reporter) -> AsyncIterator[None]:
+        """Hold the lock of the installation; waits for another program that has it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._paths.run / "setup.lock")
+        told = False
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                if not told:
+                    told = True
+                    report.output("Another torbiz-tui is installing; waiting for it to finish.")
+                report.progress(None, "Another torbiz-tui is installing; waiting")
+                await asyncio.sleep(_LOCK_POLL_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def install(self, python: Path, report: Reporter) -> None:
+        """Build the venv anew with `python`; raises TorbizError.
+
+        The stamp is written last: after a kill anywhere there is none, and the next call begins
+        with an empty folder again. Downloads are kept in uv's own cache.
+        """
+        sources = package_sources(self._config, os.environ)
+        self._stamp_file.unlink(missing_ok=True)
+        if self._paths.env.exists():
+            report.output(f"Removing the unfinished or outdated {self._paths.env}")
+            await asyncio.to_thread(shutil.rmtree, self._paths.env)
+        report.progress(None, "Creating the venv")
+        await self._uv(
+            ["venv", "--no-project", "--python", str(python), str(self._paths.env)], sources, report
+        )
+        pins = str(requirements_file())
+        into = ["--python", str(self._paths.env_python), *sources.arguments]
+        build = self.torch_build
+        if build == "cpu":
+            constraint, backend = await self._cpu_torch(into, sources, report)
+            await self._uv(
+                ["pip", "install", *into, *backend, "--no-deps", "-r", pins, *constraint],
+                sources,
+                report,
+            )
+        else:
+            await self._uv(["pip", "install", *into, "--no-deps", "-r", pins], sources, report)
+            if build == "cuda":
+                # The pins are complete but for the CUDA libraries, which only torch's own
+                # requirements name.
+                torch = next(
+                    f"{name}=={version}" for name, version, _ in _pins() if name == "torch"
+                )
+                await self._uv(
+                    ["pip", "install", *into, torch, "--constraint", pins], sources, report
+                )
+        self.write_stamp(Stamp(self.digest(), str(python), build))
+
+    async def _uv(
+        self, arguments: Sequence[str], sources: PackageSources, report: Reporter
+    ) -> None:
+        await run_uv(arguments, sources.environ, report, timeout_s=self._config.install_timeout_s)
+
+    async def _cpu_torch(
+        self, into: Sequence[str], sources: PackageSources, report: Reporter
+    ) -> tuple[list[str], list[str]]:
+        """The options that choose torch's CPU build: from the configured sources, else PyTorch's.
+
+        PyPI's Linux build of torch is the CUDA build, with gigabytes of libraries.
+        """
+        version = next(version for name, version, _ in _pins() if name == "torch")
+        cpu = f"torch=={version}+cpu"
+        constraint = self._paths.env / "torch-cpu.txt"
+        constraint.write_text(cpu + "\n", encoding="utf-8")
+        options = ["--constraint", str(constraint)]
+        quiet = Reporter(progress=report.progress, output=lambda _line: None)
+        if sources.find_links or "--index" in into or "--default-index" in into:
+            report.progress(None, "Looking for torch's CPU build in the configured sources")
+            try:
+                await self._uv(
+                    ["pip", "install", *into, "--no-deps", "--dry-run", cpu], sources, quiet
+                )
+            except TorbizError:
+                report.output(f"{cpu} is not in the configured sources; using PyTorch's own index.")
+            else:
+                return options, []
+        return options, ["--torch-backend", "cpu"]
+
+
+def not_ready() -> TorbizError:
+    """The error for whatever needs the stack before Setup has finished."""
+    return TorbizError(
+        "Petals is not installed yet.",
+        remedy="Run Setup first (F1, or `torbiz-tui setup`).",
+        code="not_ready",
+    )
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pins() -> list[tuple[str, str, bool]]:
+    """Name, version and whether it is for some platforms only, of every pinned package."""
+    found = []
+    for line in requirements_file().read_text("utf-8").splitlines():
+        requirement, _, marker = line.partition("#")[0].partition(";")
+        name, equals, version = requirement.strip().partition("==")
+        if equals:
+            found.append((_normal(name), version.strip(), bool(marker.strip())))
+    return [pin for pin in found if not (pin[2] and pin[0] == "colorama")]

@@ -1,0 +1,187 @@
+"""Processes of the native environment: recognised by number and start, ended with all they left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from torbiz_tui.environments.base import ExitReport, RunnerProcess
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.following import LineAssembler, read_lines, tail_offset
+from torbiz_tui.logs.redaction import redact
+from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.logs.writing import logger
+
+LAST_LINES = 12
+_CHUNK = 64 * 1024
+_POLL_S = 0.05
+# What a parent's Python settings would do to another Python's imports.
+_FOREIGN_VARIABLES = (
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+)
+
+
+def clean_environ(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for a program of another Python, with `extra` added."""
+    environ = {key: value for key, value in os.environ.items() if key not in _FOREIGN_VARIABLES}
+    return environ | {"PYTHONUNBUFFERED": "1"} | dict(extra)
+
+
+@cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def start_mark(pid: int) -> str | None:
+    """When the living process `pid` was started, in the system's terms; None when there is none.
+
+    On Linux that is the boot and the clock ticks since, which no change of the clock moves;
+    elsewhere the creation time. A zombie counts as gone.
+    """
+    if sys.platform == "linux":
+        try:
+            # Field 3 is the state, field 22 the start; the name (field 2) may hold anything.
+            fields = (
+                Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            )
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else f"{_boot_id()}:{fields[19]}"
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return f"{process.create_time():.2f}"
+    except psutil.Error:
+        return None
+
+
+def last_lines(file: Path, count: int = LAST_LINES, *, not_before: int = 0) -> tuple[str, ...]:
+    """The last lines of a log, safe to show, none from before byte `not_before`."""
+    lines = read_lines(file, max(tail_offset(file, count), not_before))
+    return tuple(redact(sanitize_line(line)) for line in lines[-count:] if line.strip())
+
+
+def kill_group(group: int) -> None:
+    """Kill a process group, if it is there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; the number itself where it has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class NativeRunner(RunnerProcess):
+    """A runner script as a child process in a session of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_file: Path, offset: int) -> None:
+        self._process = process
+        self._log_file = log_file
+        self._log_offset = offset
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], environ: Mapping[str, str], log_file: Path
+    ) -> NativeRunner:
+        """Start `argv` with its diagnostics appended to `log_file`."""
+        with open_log(log_file) as log:
+            offset = log.tell()
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=dict(environ),
+                start_new_session=True,
+            )
+        return cls(process, log_file, offset)
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(dict(message)).encode() + b"\n")
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise TorbizError("The runner has ended.", code="runner_died") from error
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        assert self._process.stdout is not None
+        assembler = LineAssembler()
+        while data := await self._process.stdout.read(_CHUNK):
+            for line in assembler.feed(data):
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    message = None
+                if isinstance(message, dict) and isinstance(message.get("type"), str):
+                    yield message
+                else:
+                    logger("inference").warning("not a message of the runner: %.200s", line)
+
+    async def wait(self) -> ExitReport:
+        code = await self._process.wait()
+        kill_group(self._process.pid)
+        return ExitReport(
+            code=code if code >= 0 else None,
+            signal=signal_name(-code) if code < 0 else None,
+            last_lines=last_lines(self._log_file, not_before=self._log_offset),
+        )
+
+    async def stop(self, grace_s: float = 5.0) -> ExitReport:
+        with contextlib.suppress(TorbizError):
+            await self.send({"type": "shutdown"})
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._process.wait()
+        except TimeoutError:
+            logger("inference").warning("the runner did not end within %.0f s: killed", grace_s)
+            kill_group(self._process.pid)
+        return await self.wait()
+
+
+def open_log(file: Path) -> IO[bytes]:
+    """Open a log to append to, readable by its owner alone. Raises TorbizError."""
+    try:
+        stream = file.open("ab")
+        file.chmod(0o600)
+    except OSError as error:
+        raise TorbizError(
+            f"The log {file} cannot be written.",
+            why=f"{error.strerror}.",
+            remedy="Free some disk space or mend the permissions, then try again.",
+            code="log_not_writable",
+        ) from error
+    return stream
+
+
+async def wait_gone(pid: int, mark: str, timeout_s: float | None = None) -> bool:
+    """Wait until the process is gone; False when `timeout_s` seconds were not enough."""
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout_s is None else loop.time() + timeout_s
+    while start_mark(pid) == mark:
+        if deadline is not None and loop.time() >= deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True

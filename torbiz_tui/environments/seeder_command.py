@@ -1,0 +1,39 @@
+"""The arguments of `run_petals_seeder.py`, the same in every environment."""
+
+from __future__ import annotations
+
+from torbiz_tui.environments.base import ServerSpec
+
+
+def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str) -> list[str]:
+    """The command line after the script's name; `source`, `identity` and `cache` as that place
+    names them (a path inside the container, say). Tokens are never part of it.
+    """
+    arguments = ["--model-name", source]
+    options = {
+        "--dht-prefix": spec.dht_prefix,
+        "--blocks": spec.blocks,
+        "--device": spec.device,
+        "--torch-dtype": spec.torch_dtype,
+        "--quantization": spec.quantization,
+        "--throughput": spec.throughput,
+        "--port": str(spec.port),
+        "--public-name": spec.public_name,
+        "--identity": identity,
+        "--cache-dir": cache,
+    }
+    if spec.attn_cache_tokens is not None:
+        options["--attn-cache-tokens"] = str(spec.attn_cache_tokens)
+    for option, value in options.items():
+        if value:
+            arguments += [option, value]
+    if spec.new_swarm:
+        arguments.append("--new-swarm")
+    for option, values in (
+        ("--initial-peer", spec.initial_peers),
+        ("--host-maddr", spec.host_maddrs),
+        ("--announce-maddr", spec.announce_maddrs),
+    ):
+        for value in values:
+            arguments += [option, value]
+    return arguments

@@ -1,0 +1,99 @@
+"""What a person asks to share, checked against the model's facts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torbiz_tui.catalogue import DEMO_MODEL, ModelInfo
+from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.errors import UsageError
+
+_BLOCKS = re.compile(r"^(?:auto|\d+|\d+:\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRequest:
+    """What a person asks for; see `ServerSpec` for the forms.
+
+    `loopback` keeps the server on 127.0.0.1, unseen by other machines.
+    """
+
+    model: str
+    blocks: str = "auto"
+    device: str = "auto"
+    torch_dtype: str = "auto"
+    quantization: str = "none"
+    throughput: str = "auto"
+    port: int = 31337
+    new_swarm: bool = False
+    initial_peers: tuple[str, ...] = ()
+    public_name: str = ""
+    announce_maddrs: tuple[str, ...] = ()
+    attn_cache_tokens: int | None = None
+    loopback: bool = False
+
+
+def require_name(model: str) -> str:
+    """The model's name without blanks around it. Raises UsageError when there is none."""
+    if not model.strip():
+        raise UsageError(
+            "Which model should be shared?",
+            remedy=f"Name one: {DEMO_MODEL}, a folder, or a Hugging Face id.",
+            code="no_model",
+        )
+    return model.strip()
+
+
+def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
+    """The request with the model's facts filled in. Raises UsageError naming what is wrong."""
+    check_blocks(request.blocks, model)
+    if not 1 <= request.port <= 65_535:
+        raise UsageError(
+            f"The port {request.port} does not exist.", remedy="Give a number from 1 to 65535."
+        )
+    host_maddrs: tuple[str, ...] = ()
+    if request.loopback:
+        host_maddrs = (f"/ip4/127.0.0.1/tcp/{request.port}",)
+    dtype = request.torch_dtype
+    return ServerSpec(
+        model=model.name,
+        source=model.source,
+        num_blocks=model.num_blocks,
+        dht_prefix=model.dht_prefix,
+        blocks=f"0:{model.num_blocks}"
+        if request.blocks == "auto" and model.demo
+        else request.blocks,
+        device=request.device,
+        torch_dtype="float32" if dtype == "auto" and model.demo else dtype,
+        quantization=request.quantization,
+        # Measuring would take longer than all the rest of the demo's start.
+        throughput="1" if request.throughput == "auto" and model.demo else request.throughput,
+        port=request.port,
+        new_swarm=request.new_swarm,
+        initial_peers=request.initial_peers,
+        host_maddrs=host_maddrs,
+        announce_maddrs=request.announce_maddrs,
+        public_name=request.public_name,
+        attn_cache_tokens=request.attn_cache_tokens,
+    )
+
+
+def check_blocks(blocks: str, model: ModelInfo) -> None:
+    """Raises UsageError when `blocks` is not `auto`, a number, or a range within the model."""
+    accepted = f"Give auto, a number from 1 to {model.num_blocks}, or a range A:B within 0:{model.num_blocks}."
+    if not _BLOCKS.match(blocks):
+        raise UsageError(f"Blocks {blocks!r} is not understood.", remedy=accepted)
+    if blocks == "auto":
+        return
+    if ":" in blocks:
+        start, end = (int(part) for part in blocks.split(":"))
+        if not 0 <= start < end <= model.num_blocks:
+            raise UsageError(
+                f"Blocks {blocks} are not in {model.name}, which has {model.num_blocks}.",
+                remedy=accepted,
+            )
+    elif not 1 <= int(blocks) <= model.num_blocks:
+        raise UsageError(
+            f"{model.name} has {model.num_blocks} blocks, not {blocks}.", remedy=accepted
+        )

@@ -1,0 +1,162 @@
+"""What the server's log lines mean.
+
+Petals and hivemind print `Mon dd HH:MM:SS.mmm [LEVEL] message`, with `[module.func:line]` before
+the message when the level is not INFO. The strings are those of petals 2.2.0 (server/server.py,
+server/handler.py) and hivemind 1.1.12, and the two that `run_petals_seeder.py` prints itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+from dataclasses import dataclass, replace
+
+from torbiz_tui.logs.redaction import redact
+from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
+
+EVENTS_KEPT = 200
+_LINE = re.compile(
+    r"^(?P<stamp>[A-Z][a-z]{2} \d{1,2} \d{2}:\d{2}:\d{2})(?:\.\d+)? \[(?P<level>[A-Z]+)\] "
+    r"(?:\[[\w.<>]+:\d+\] )?(?P<message>.*)$"
+)
+_ADDRESSES = re.compile(r"^Running a server on (\[.*\])$")
+_ACCESS = re.compile(r"^This server is accessible (.+)$")
+_SWARM = re.compile(r"^Connecting to (the public swarm|a private swarm)")
+_JOINING = re.compile(r"^Announced that blocks? (?:\[?)(.+?)(?:\]?) (?:is|are) joining$")
+_RANGE = re.compile(r"(\d+):(\d+)")
+_NUMBERS = re.compile(r"\d+")
+_LOADED = re.compile(r"^Loaded \S.* block (\d+)")
+_REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
+_CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
+_OPEN = re.compile(r"^rpc_inference\.open\(")
+_CLOSE = re.compile(r"^rpc_inference\.close\(")
+_OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A parsed line; `at` is in seconds since the epoch, now where the line has no time."""
+
+    at: float
+    level: str
+    message: str
+
+
+def parse_line(line: str) -> LogLine:
+    """Split a line of the server's log; a line of another form is a message of level INFO."""
+    clean = redact(sanitize_line(line))
+    match = _LINE.match(clean)
+    if match is None:
+        return LogLine(time.time(), "INFO", clean)
+    return LogLine(_seconds(match["stamp"]), match["level"], match["message"])
+
+
+def _seconds(stamp: str) -> float:
+    now = time.localtime()
+    try:
+        # The log has no year: a date ahead of today is from the year before.
+        parsed = time.mktime(time.strptime(f"{now.tm_year} {stamp}", "%Y %b %d %H:%M:%S"))
+        if parsed > time.time() + 86_400:
+            parsed = time.mktime(time.strptime(f"{now.tm_year - 1} {stamp}", "%Y %b %d %H:%M:%S"))
+    except ValueError:
+        return time.time()
+    return parsed
+
+
+def advance(state: SharingState, line: str) -> SharingState:
+    """The state after one more line of the server's log."""
+    parsed = parse_line(line)
+    message = parsed.message
+    if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
+        return _event(state, parsed, message, warning=True)
+    if match := _CONFIRMED.match(message):
+        blocks = (int(match[1]), int(match[2]))
+        return _event(
+            replace(
+                state,
+                phase=Phase.SERVING if state.phase is Phase.STARTING else state.phase,
+                stage=Stage.SERVING,
+                blocks=blocks,
+                blocks_loaded=blocks[1] - blocks[0],
+                serving_since=state.serving_since or parsed.at,
+            ),
+            parsed,
+            f"Serving blocks {blocks[0]}:{blocks[1]}, confirmed in the DHT",
+        )
+    if message == "Started":
+        return _event(_at_stage(state, Stage.CHECKING), parsed, "Petals has started")
+    if _LOADED.match(message):
+        return replace(_at_stage(state, Stage.LOADING), blocks_loaded=state.blocks_loaded + 1)
+    if match := _JOINING.match(message):
+        return _joining(state, parsed, match[1])
+    if match := _ADDRESSES.match(message):
+        addresses = _addresses(match[1])
+        return _event(replace(state, addresses=addresses), parsed, "The server has its addresses")
+    if match := _SWARM.match(message):
+        return _event(_at_stage(state, Stage.CONNECTING), parsed, f"Connecting to {match[1]}")
+    if match := _ACCESS.match(message):
+        return _event(state, parsed, f"Other machines reach this server {match[1].rstrip('.')}")
+    if match := _REPORTING.match(message):
+        return _event(
+            replace(state, throughput=float(match[1])),
+            parsed,
+            f"Throughput {match[1]} tokens/s for {match[2]} blocks",
+        )
+    if message.startswith("Measuring network and compute throughput"):
+        return _event(_at_stage(state, Stage.MEASURING), parsed, "Measuring the throughput")
+    return _serving_line(state, parsed)
+
+
+def _serving_line(state: SharingState, parsed: LogLine) -> SharingState:
+    message = parsed.message
+    if _OPEN.match(message):
+        return replace(
+            state,
+            requests_open=state.requests_open + 1,
+            requests_total=state.requests_total + 1,
+        )
+    if _CLOSE.match(message):
+        return replace(state, requests_open=max(0, state.requests_open - 1))
+    if _OFFLINE.match(message):
+        return _event(state, parsed, "The blocks are announced offline")
+    if message.startswith("Caught KeyboardInterrupt"):
+        return _event(state, parsed, "Shutting down")
+    return state
+
+
+def _at_stage(state: SharingState, stage: Stage) -> SharingState:
+    return state if state.stage is Stage.SERVING else replace(state, stage=stage)
+
+
+def _joining(state: SharingState, parsed: LogLine, text: str) -> SharingState:
+    blocks = None
+    if match := _RANGE.search(text):
+        blocks = (int(match[1]), int(match[2]))
+    elif numbers := [int(number) for number in _NUMBERS.findall(text)]:
+        blocks = (min(numbers), max(numbers) + 1)
+    if blocks is None:
+        return _at_stage(state, Stage.ANNOUNCING)
+    return _event(
+        replace(_at_stage(state, Stage.ANNOUNCING), blocks=blocks, blocks_loaded=0),
+        parsed,
+        f"Announced: blocks {blocks[0]}:{blocks[1]} are joining",
+    )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return ()
+    if not isinstance(found, list):
+        return ()
+    return tuple(address for address in found if isinstance(address, str))
+
+
+def _event(
+    state: SharingState, parsed: LogLine, text: str, *, warning: bool = False
+) -> SharingState:
+    event = SharingEvent(parsed.at, text, warning)
+    return replace(state, events=(*state.events, event)[-EVENTS_KEPT:])

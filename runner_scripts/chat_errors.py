@@ -1,0 +1,75 @@
+"""Errors of the chat runner: a code for the app and a message for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ChatError(Exception):
+    """An error as the app gets it."""
+
+    def __init__(self, code: str, message: str, missing: list[list[int]] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.missing = missing
+
+    def event(self, request_id: str | None, *, fatal: bool = False) -> dict[str, Any]:
+        """Return the `error` event."""
+        event: dict[str, Any] = {"type": "error", "id": request_id, "code": self.code}
+        event["message"] = str(self)
+        if self.missing is not None:
+            event["missing"] = self.missing
+        if fatal:
+            event["fatal"] = True
+        return event
+
+
+def missing_blocks(ranges: list[list[int]], total: int) -> ChatError:
+    """Return the error that says which blocks nobody serves."""
+    if ranges == [[0, total]]:
+        message = "Nobody serves this model now: none of its blocks is online."
+    else:
+        shown = ", ".join(f"{first} to {end - 1}" for first, end in ranges)
+        message = f"Nobody serves these blocks of the model now: {shown} (of {total})."
+    return ChatError("missing_blocks", message, ranges)
+
+
+def as_ranges(indices: list[int]) -> list[list[int]]:
+    """Group sorted block indices into [first, end) ranges."""
+    ranges: list[list[int]] = []
+    for index in indices:
+        if ranges and ranges[-1][1] == index:
+            ranges[-1][1] = index + 1
+        else:
+            ranges.append([index, index + 1])
+    return ranges
+
+
+def explain_generation_error(error: BaseException) -> ChatError:
+    """Turn an error of a generation into a code and a sentence."""
+    if isinstance(error, ChatError):
+        return error
+    text = f"{type(error).__name__} {error}".strip()
+    if "TimeoutError" in text:
+        return ChatError("timeout", "A server of this model did not answer in time.")
+    if "Maximum length exceeded" in text or "more than inference_max_length" in text:
+        return ChatError("context_full", "The conversation is longer than the servers accept.")
+    if "AllocationFailed" in text or "Could not allocate" in text:
+        return ChatError("busy", "The servers of this model have no memory left for a new session.")
+    network = ("P2P", "ControlFailure", "Connection", "stream", "dial", "reset", "EOF", "peer")
+    if any(word in text for word in network):
+        return ChatError("connection_failed", "The connection to a server of this model was lost.")
+    return ChatError("internal", f"The answer failed: {' '.join(str(error).split())[:200]}")
+
+
+def explain_connect_error(error: BaseException, peers: list[str]) -> ChatError:
+    """Turn an error while joining the swarm into a code and a sentence."""
+    if isinstance(error, ChatError):
+        return error
+    text = " ".join(str(error).split())
+    if any(word in text for word in ("bootstrap", "Daemon failed", "multiaddr", "responded")):
+        where = ", ".join(peers) if peers else "the public swarm's peers"
+        return ChatError(
+            "connection_failed", f"The swarm cannot be reached: no answer from {where}."
+        )
+    return ChatError("internal", f"Joining the swarm failed: {text[:200]}")

@@ -1,0 +1,293 @@
+"""Hosts blocks of a model in a Petals swarm, until SIGTERM, SIGINT or SIGHUP.
+
+Log lines go to stderr in hivemind's format; see `--help` for the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import process_signals
+from log_lines import runner_logger
+from model_source import (
+    ModelError,
+    derive_dht_prefix,
+    explain_model_error,
+    hub_token,
+    load_config,
+    resolve_model,
+)
+from seeder_options import listening_addresses, parse_options, port_in_use
+
+STOP_DEADLINE_S = 4.5
+CONFIRM_TIMEOUT_S = 30.0
+
+logger = runner_logger()
+
+
+class StartError(Exception):
+    """The server cannot start; the text is the one line to print."""
+
+
+class _StopSignals:
+    """What a stop signal does depends on how far the server has come."""
+
+    def __init__(self) -> None:
+        self.serving = False
+
+    def __call__(self, signum: int) -> None:
+        logger.info("Caught %s, shutting down", signal.Signals(signum).name)
+        if not self.serving:
+            # Nothing is announced yet, and the main thread may be anywhere in an import.
+            process_signals.end_now(0)
+        # What Petals' own code expects: it announces the blocks offline on its way out.
+        raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Host the blocks and return the exit code."""
+    options = parse_options()
+    process_signals.tie_children_to_this_process()
+    stop_signals = _StopSignals()
+    process_signals.install_stop_handlers(stop_signals, STOP_DEADLINE_S)
+    logger.info("Starting a server for %s", options.model_name)
+    try:
+        try:
+            server = _create_server(options)
+        except SystemExit as leaving:  # Petals' dry run of the throughput leaves this way
+            return int(leaving.code or 0)
+        except (StartError, ModelError):
+            raise
+        except Exception as error:
+            raise StartError(_explain_start_error(error, options)) from error
+        return _serve(server, stop_signals)
+    except (StartError, ModelError) as error:
+        logger.error("%s", error)
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        detail = " ".join(str(error).split())[:300]
+        logger.error("The server ended with %s: %s", type(error).__name__, detail)
+        return 1
+
+
+def _create_server(options: argparse.Namespace) -> Any:
+    model = resolve_model(options.model_name)
+    maddrs = listening_addresses(options)
+    if port := port_in_use(maddrs):
+        raise StartError(f"Port {port} is already in use: choose another one with --port.")
+
+    import petals_compat
+
+    petals_compat.apply("server")
+    torch = importlib.import_module("torch")
+    petals = importlib.import_module("petals")
+    petals_server = importlib.import_module("petals.server.server")
+    logger.info("Running Petals %s", petals.__version__)
+    importlib.import_module("hivemind.utils.limits").increase_file_limit(4096, 4096)
+
+    config = load_config(model)
+    device = _choose_device(options.device, torch)
+    quantization = options.quantization or "none"
+    if quantization != "none" and device.type != "cuda":
+        raise StartError(f"Quantization to {quantization} needs a CUDA device, not {device}.")
+    blocks = _choose_blocks(options.blocks, config.num_hidden_layers, device.type)
+    prefix = options.dht_prefix
+    if prefix is None and Path(model).is_dir():
+        prefix = derive_dht_prefix(model)
+    if prefix is not None:  # Petals itself says this only for a prefix that it derived
+        logger.info("Using DHT prefix: %s", prefix)
+    if not torch.backends.openmp.is_available():
+        torch.set_num_threads(1)  # otherwise the server freezes after forks
+
+    arguments: dict[str, Any] = dict(
+        initial_peers=_initial_peers(options, petals),
+        converted_model_name_or_path=model,
+        dht_prefix=prefix,
+        public_name=options.public_name,
+        throughput=options.throughput,
+        num_handlers=options.num_handlers or _default_handlers(device.type),
+        attn_cache_tokens=options.attn_cache_tokens,
+        torch_dtype=_choose_dtype(options.torch_dtype, config, device, torch),
+        cache_dir=str(options.cache_dir.expanduser()) if options.cache_dir else None,
+        max_disk_space=options.max_disk_space,
+        device=device,
+        update_period=options.update_period,
+        request_timeout=options.request_timeout,
+        # The random delay only matters to many servers started by one script.
+        mean_block_selection_delay=0,
+        token=hub_token(),
+        quant_type=petals_server.QuantType[quantization.upper()],
+        host_maddrs=maddrs,
+        announce_maddrs=_announced(options),
+        startup_timeout=60,
+        identity_path=str(options.identity) if options.identity else None,
+        **blocks,
+    )
+    if options.new_swarm:
+        # There is nobody to ask whether we can be reached; Petals would start a second p2pd
+        # to find that out.
+        arguments["reachable_via_relay"] = False
+        logger.info("This server is accessible directly")
+    return petals_server.Server(**arguments)
+
+
+def _initial_peers(options: argparse.Namespace, petals: Any) -> list[str]:
+    if options.new_swarm:
+        return []
+    return list(options.initial_peer or petals.constants.PUBLIC_INITIAL_PEERS)
+
+
+def _announced(options: argparse.Namespace) -> list[str] | None:
+    if options.public_ip:
+        return [f"/ip4/{options.public_ip}/tcp/{options.port}"]
+    return options.announce_maddr or None
+
+
+def _choose_device(name: str, torch: Any) -> Any:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not cuda:
+            raise StartError(f"--device {name}: this machine has no usable CUDA device.")
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= torch.cuda.device_count():
+            raise StartError(
+                f"--device {name}: there are {torch.cuda.device_count()} CUDA devices."
+            )
+    if device.type == "mps" and not mps:
+        raise StartError("--device mps: Metal is not available on this machine.")
+    return device
+
+
+def _choose_dtype(name: str, config: Any, device: Any, torch: Any) -> str:
+    """Petals turns float32 checkpoints into bfloat16, and float16 does not run on a CPU."""
+    if device.type != "cpu":
+        return name
+    if name == "float16":
+        raise StartError("--torch-dtype float16 does not run on a CPU: give float32 or bfloat16.")
+    if name == "auto":
+        return "float32" if config.torch_dtype in (None, torch.float32) else "bfloat16"
+    return name
+
+
+def _choose_blocks(blocks: Any, total: int, device_type: str) -> dict[str, Any]:
+    if blocks == "auto":
+        if device_type != "cpu":
+            return {"num_blocks": None}  # Petals fills the device's memory
+        blocks = (0, total)
+    if isinstance(blocks, int):
+        if blocks < total:
+            return {"num_blocks": blocks}
+        blocks = (0, total)
+    first, end = blocks
+    if end > total:
+        raise StartError(f"--blocks {first}:{end}: the model has blocks 0 to {total - 1} only.")
+    return {"block_indices": f"{first}:{end}"}
+
+
+def _default_handlers(device_type: str) -> int:
+    """Each handler is a forked process; on a small CPU more of them only take its memory."""
+    return min(4, max(2, os.cpu_count() or 2)) if device_type == "cpu" else 8
+
+
+def _serve(server: Any, stop_signals: _StopSignals) -> int:
+    threading.Thread(target=_confirm, args=(server,), name="confirm", daemon=True).start()
+    code = 0
+    try:
+        stop_signals.serving = True
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        detail = " ".join(str(error).split())[:300]
+        logger.error("The server ended with %s: %s", type(error).__name__, detail)
+        code = 1
+    finally:
+        process_signals.start_deadline(STOP_DEADLINE_S, code)
+        _finish_interrupted_start()
+        server.shutdown()
+    return code
+
+
+def _finish_interrupted_start() -> None:
+    """Shut down what Petals had started when it was interrupted between create and run."""
+    petals_server = importlib.import_module("petals.server.server")
+    for thread in threading.enumerate():
+        if isinstance(thread, petals_server.ModuleContainer) and thread.ready.is_set():
+            thread.shutdown()
+    for thread in threading.enumerate():
+        if isinstance(thread, petals_server.ModuleAnnouncerThread):
+            thread.announce(petals_server.ServerState.OFFLINE)
+            logger.info("Announced that blocks %s are offline", thread.module_uids)
+
+
+def _confirm(server: Any) -> None:
+    """Say that each module container is really served: ready, and found in the DHT."""
+    confirmed: Any = None
+    while not server.stop.is_set():
+        container = server.module_container
+        if container is None or container is confirmed:
+            time.sleep(0.1)
+            continue
+        container.ready.wait()
+        confirmed = container
+        _confirm_in_dht(server, container)
+
+
+def _confirm_in_dht(server: Any, container: Any) -> None:
+    data_structures = importlib.import_module("petals.data_structures")
+    dht_records = importlib.import_module("petals.utils.dht")
+    uids = list(container.module_backends)
+    indices = [data_structures.parse_uid(uid)[1] for uid in uids]
+    span = f"{min(indices)}:{max(indices) + 1}"
+    online = data_structures.ServerState.ONLINE
+    deadline = time.monotonic() + CONFIRM_TIMEOUT_S
+    while time.monotonic() < deadline and not server.stop.is_set() and container.ready.is_set():
+        try:
+            infos = dht_records.get_remote_module_infos(server.dht, uids, latest=True)
+        except Exception as error:
+            logger.warning("Asking the DHT for our own blocks failed: %r", error)
+            infos = []
+        own = [info.servers.get(server.dht.peer_id) for info in infos]
+        if own and all(info is not None and info.state == online for info in own):
+            logger.info("Confirmed in the DHT: blocks %s are online", span)
+            return
+        time.sleep(0.1)
+    if container.ready.is_set():
+        logger.warning("Not confirmed in the DHT after 30 seconds: blocks %s", span)
+
+
+def _explain_start_error(error: Exception, options: argparse.Namespace) -> str:
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    if "bootstrap failed" in text or "failed to connect to bootstrap peers" in text:
+        peers = ", ".join(options.initial_peer or ["the public swarm's"])
+        return f"None of the initial peers answered ({peers}): {text}"
+    if "already taken by another peer" in text or "Daemon failed" in text or "p2pd" in text:
+        return text
+    if "multiaddr" in text.lower() or "Multiaddr" in kind:
+        return f"An address is not valid: {text}"
+    if isinstance(error, (OSError, ValueError)) and options.model_name in text:
+        return str(explain_model_error(error, options.model_name))
+    traceback.print_exception(error)
+    return f"The server cannot start, {kind}: {text[:300]}"
+
+
+if __name__ == "__main__":
+    exit_code = main()
+    sys.stderr.flush()
+    # Python's own exit would wait for threads of Petals, and joins children that are gone.
+    process_signals.end_now(exit_code)

@@ -1,0 +1,211 @@
+"""Share: lend this machine to a swarm, watch it, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import SystemCommand
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button
+
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.screens.base import ModeScreen, as_torbiz_error
+from torbiz_tui.screens.question import QuestionScreen
+from torbiz_tui.sharing.state import Phase
+from torbiz_tui.widgets import keys
+from torbiz_tui.widgets.share_form import ShareForm
+from torbiz_tui.widgets.sharing_panel import SharingPanel
+
+if TYPE_CHECKING:
+    from torbiz_tui.assembly import Services
+    from torbiz_tui.sharing.request import ShareRequest
+    from torbiz_tui.sharing.state import SharingState
+
+_TICK_S = 1.0
+COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
+
+
+class ShareScreen(ModeScreen):
+    """A form while nothing is shared, otherwise the server as it is."""
+
+    MODE = "share"
+    PURPOSE = (
+        "Lends this machine to a swarm: it serves some blocks of a model to those who ask it. "
+        "The server goes on when you leave the app, until you stop it here or with "
+        "`torbiz-tui stop`."
+    )
+    CSS_PATH = "share.tcss"
+    BINDINGS = [*keys.SHARE]
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._request: ShareRequest | None = None
+        self._starting = False
+        self._editing = False
+        self._shown_phase: Phase | None = None
+
+    def compose_body(self) -> Iterator[Widget]:
+        """Both, one of them shown."""
+        yield ShareForm(self.services.sharing.default_request())
+        yield SharingPanel()
+
+    def on_mount(self) -> None:
+        """Find a server that was started earlier, and the models there are."""
+        self.query_one(SharingPanel).display = False
+        self._load_models()
+        self._find_server()
+        self.set_interval(_TICK_S, self._tick)
+
+    @work(group="models", exit_on_error=False)
+    async def _load_models(self) -> None:
+        from torbiz_tui.catalogue import known_models
+
+        models = await asyncio.to_thread(known_models, self.services.paths)
+        self.query_one(ShareForm).set_models(models)
+
+    @work(group="attach", exclusive=True, exit_on_error=False)
+    async def _find_server(self) -> None:
+        self.sharing_changed(await self.services.sharing.attach())
+
+    # What is shown
+
+    def sharing_changed(self, state: SharingState) -> None:
+        """Show the form or the server."""
+        form, panel = self.query_one(ShareForm), self.query_one(SharingPanel)
+        if state.phase is not self._shown_phase:
+            if state.phase is not Phase.FAILED:
+                self._editing = False
+            if state.active:
+                self.notice.close()
+        show_form = state.phase is Phase.STOPPED or (state.phase is Phase.FAILED and self._editing)
+        changed = panel.display == show_form or state.phase is not self._shown_phase
+        self._shown_phase = state.phase
+        form.display = show_form
+        panel.display = not show_form
+        if not show_form:
+            panel.show(state)
+        if changed:
+            self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
+            self.refresh_bindings()
+
+    def _focus_main(self, *, show_form: bool, failed: bool) -> None:
+        if show_form:
+            self.query_one("#start").focus()
+        elif failed:
+            self.query_one("#retry").focus()
+        else:
+            self.query_one(SharingPanel).focus()
+
+    def _tick(self) -> None:
+        state = self.services.sharing.state
+        if self.is_current and state.active:
+            self.query_one(SharingPanel).show(state)
+
+    # Starting
+
+    def action_start(self) -> None:
+        """Start with what the form says."""
+        self.query_one(ShareForm).submit()
+
+    @on(ShareForm.Submitted)
+    def _submitted(self, event: ShareForm.Submitted) -> None:
+        self._begin(event.request)
+
+    def _begin(self, request: ShareRequest) -> None:
+        if not self._starting:
+            self._request = request
+            self._start(request)
+
+    @work(group="start", exit_on_error=False)
+    async def _start(self, request: ShareRequest) -> None:
+        button = self.query_one("#start", Button)
+        self._starting = button.disabled = True
+        button.label = "Starting…"
+        self.notice.close()
+        try:
+            await self.services.sharing.start(request)
+        except TorbizError as error:
+            if not self.query_one(ShareForm).display or not self.query_one(ShareForm).show_error(
+                error
+            ):
+                self.report(error)
+        finally:
+            self._starting = button.disabled = False
+            button.label = "Start sharing"
+
+    @on(Button.Pressed, "#retry")
+    def action_retry(self) -> None:
+        """Start again as before; as the form says when this app did not start it."""
+        request = self._request or self.query_one(ShareForm).checked()
+        if request is None:
+            self._edit()
+        else:
+            self._begin(request)
+
+    @on(Button.Pressed, "#edit")
+    def _edit(self) -> None:
+        self._editing = True
+        self.sharing_changed(self.services.sharing.state)
+
+    # Stopping
+
+    @on(Button.Pressed, "#stop")
+    def action_stop(self) -> None:
+        """Stop, after a question only when somebody would notice."""
+        opened = self.services.sharing.state.requests_open
+        if not opened:
+            self._stop()
+            return
+        requests = "1 request is" if opened == 1 else f"{opened} requests are"
+        question: ModalScreen[bool] = QuestionScreen(
+            f"Stop sharing? {requests} being answered and would be cut off.",
+            yes="Stop sharing",
+            no="Go on",
+        )
+        self.app.push_screen(question, self._stop_answered)
+
+    def _stop_answered(self, stop: bool | None) -> None:
+        if stop:
+            self._stop()
+
+    @work(group="stop", exclusive=True, exit_on_error=False)
+    async def _stop(self) -> None:
+        report = await self.services.sharing.stop()
+        if report is not None and report.killed:
+            self.notice.show_error(as_torbiz_error(TorbizError(report.sentence())))
+
+    # The rest
+
+    def action_copy_address(self) -> None:
+        """Send the first address to the clipboard."""
+        addresses = self.services.sharing.state.addresses
+        if addresses:
+            self.app.copy_to_clipboard(addresses[0])
+            self.notify(COPIED, title="Invite address", markup=False)
+
+    @on(Button.Pressed, "#logs")
+    async def action_show_logs(self) -> None:
+        """Go to the server's log."""
+        await self.run_action("app.show_log('seeder')")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what the state allows."""
+        state = self.services.sharing.state
+        form_shown = bool(self.query(ShareForm)) and self.query_one(ShareForm).display
+        offered = {
+            "start": form_shown,
+            "stop": state.phase in (Phase.STARTING, Phase.SERVING),
+            "copy_address": bool(state.addresses) and state.active,
+            "retry": state.phase is Phase.FAILED and not form_shown,
+            "show_logs": not form_shown,
+        }
+        return offered.get(action, super().check_action(action, parameters))
+
+    def palette_commands(self) -> Iterable[SystemCommand]:
+        """What the form offers; starting and stopping are offered by the app."""
+        if self.check_action("retry", ()):
+            yield SystemCommand("Retry sharing", "Start again as before", self.action_retry)

@@ -1,0 +1,29 @@
+"""Times and sizes as people read them."""
+
+from __future__ import annotations
+
+_MINUTE = 60
+_HOUR = 3600
+_TENTHS_BELOW_S = 10
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
+    if seconds < _TENTHS_BELOW_S:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def whole_seconds(seconds: float) -> str:
+    """As `duration`, without tenths: for what ticks."""
+    return f"{int(seconds)} s" if seconds < _TENTHS_BELOW_S else duration(seconds)
+
+
+def memory(size: int) -> str:
+    """`512 MB`, `1.4 GB` (decimal units)."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

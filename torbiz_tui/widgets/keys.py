@@ -1,0 +1,183 @@
+"""All keys of the app in one place: bindings, help, `docs/keys.md` and remapping read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+
+
+def _key(
+    binding_id: str, keys: str, action: str, label: str, tooltip: str, *, show: bool = False
+) -> Binding:
+    return Binding(keys, action, label, show=show, tooltip=tooltip, id=binding_id)
+
+
+APP = [
+    _key("go.setup", "f1,1", "go('setup')", "Setup", "Go to Setup"),
+    _key("go.share", "f2,2", "go('share')", "Share", "Go to Share"),
+    _key("go.ask", "f3,3", "go('ask')", "Ask", "Go to Ask"),
+    _key("go.logs", "f4,4", "go('logs')", "Logs", "Go to Logs"),
+    Binding(
+        "f10,question_mark",
+        "help",
+        "Help",
+        show=True,
+        key_display="F10",
+        tooltip="What this screen is for, and its keys",
+        id="help",
+    ),
+    Binding(
+        "ctrl+q",
+        "quit",
+        "Leave",
+        show=False,
+        priority=True,
+        tooltip="Leave the app; a hosted server goes on",
+        id="leave",
+    ),
+]
+
+MESSAGE = [_key("message.close", "escape", "dismiss_notice", "Close", "Close the message")]
+
+STEPS = [
+    _key("setup.run", "enter", "select", "Set up", "Bring everything that is missing", show=True),
+    _key("list.down", "down,j", "cursor_down", "Down", "Next step"),
+    _key("list.up", "up,k", "cursor_up", "Up", "Previous step"),
+    _key("list.first", "home,g", "first", "First", "First step"),
+    _key("list.last", "end,G", "last", "Last", "Last step"),
+]
+
+SETUP = [
+    _key("setup.retry", "r", "retry", "Retry", "Try the selected step again", show=True),
+    _key("setup.cancel", "c", "cancel", "Cancel", "Stop the selected step", show=True),
+    _key("setup.skip", "s", "skip", "Skip", "Go on without the selected step", show=True),
+    _key("setup.check", "a", "check", "Check", "Check all steps; change nothing", show=True),
+]
+
+SHARE = [
+    Binding(
+        "ctrl+s",
+        "start",
+        "Start sharing",
+        tooltip="Start sharing with what the form says",
+        id="share.start",
+    ),
+    _key("share.stop", "x", "stop", "Stop sharing", "Stop the hosted server", show=True),
+    _key("share.copy", "y", "copy_address", "Copy invite", "Copy the invite address", show=True),
+    _key("share.retry", "r", "retry", "Retry", "Start again as before", show=True),
+    _key("share.logs", "l", "show_logs", "Log", "Show the server's log", show=True),
+]
+
+ASK = [
+    _key("ask.stop", "escape", "stop", "Stop", "Stop the answer", show=True),
+    _key("ask.new", "ctrl+n", "new_conversation", "New", "Start a new conversation", show=True),
+    Binding(
+        "ctrl+y",
+        "copy_answer",
+        "Copy",
+        priority=True,  # the text field has a meaning of its own for it
+        tooltip="Copy the last answer",
+        id="ask.copy",
+    ),
+    _key("ask.page_up", "pageup", "page_up", "Back", "Scroll the conversation up"),
+    _key("ask.page_down", "pagedown", "page_down", "On", "Scroll the conversation down"),
+]
+
+QUESTION = [
+    _key("question.send", "enter", "send", "Send", "Send the question", show=True),
+    Binding(
+        "ctrl+j,shift+enter,alt+enter",
+        "newline",
+        "New line",
+        key_display="^j",
+        tooltip="Begin a new line",
+        id="question.newline",
+    ),
+    _key(
+        "question.recall", "up", "recall", "Last question", "In an empty field: the last question"
+    ),
+]
+
+LOGS = [
+    _key("logs.previous", "left_square_bracket,left", "source(-1)", "Source", "Previous source"),
+    Binding(
+        "right_square_bracket,right",
+        "source(1)",
+        "Source",
+        key_display="←→",
+        tooltip="Next source",
+        id="logs.next",
+    ),
+    _key("logs.search", "slash", "search", "Search", "Search in this log", show=True),
+    _key("logs.match", "n", "match(-1)", "Next match", "Next match, upwards"),
+    _key("logs.match_back", "N", "match(1)", "Previous match", "Previous match, downwards"),
+    _key("logs.close_search", "escape", "close_search", "Close", "Close the search"),
+]
+
+PANE = [
+    _key("pane.down", "down,j", "down", "Down", "One line down"),
+    _key("pane.up", "up,k", "up", "Up", "One line up"),
+    _key("pane.page_down", "pagedown,space,ctrl+d", "page(1)", "Page down", "One page down"),
+    _key("pane.page_up", "pageup,b,ctrl+u", "page(-1)", "Page up", "One page up"),
+    _key("pane.top", "g,home", "top", "Top", "To the first line"),
+    Binding(
+        "G,end", "end", "End", key_display="G", tooltip="To the end, and follow", id="pane.end"
+    ),
+    _key("pane.sideways", "l,shift+right", "sideways(1)", "Right", "Scroll right (wrapping off)"),
+    _key("pane.back", "h,shift+left", "sideways(-1)", "Left", "Scroll left (wrapping off)"),
+    _key("pane.wrap", "w", "wrap", "Wrap", "Break long lines, or not", show=True),
+    _key("pane.clear", "c", "clear", "Clear", "Clear the view; the file stays", show=True),
+]
+
+GROUPS: dict[str, list[Binding]] = {
+    "Everywhere": APP,
+    "Setup": STEPS + SETUP,
+    "Share": SHARE,
+    "Ask": QUESTION + ASK,
+    "Logs": LOGS + PANE,
+}
+
+
+def known_ids() -> set[str]:
+    """The ids that `interface.keys` of the configuration may remap."""
+    return {binding.id for group in GROUPS.values() for binding in group if binding.id}
+
+
+def shown_keys(binding: Binding, keymap: dict[str, str]) -> str:
+    """The keys of a binding for people: `F1, 1`; `keymap` has what the person has changed."""
+    keys = keymap.get(binding.id or "", binding.key)
+    return ", ".join(_shown(key.strip()) for key in keys.split(",") if key.strip())
+
+
+_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "pageup": "PageUp",
+    "pagedown": "PageDown",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+}
+
+
+def _shown(key: str) -> str:
+    if key in _NAMES:
+        return _NAMES[key]
+    *modifiers, last = key.split("+")
+    name = _NAMES.get(last, last)
+    if modifiers:
+        name = name.upper() if len(name) == 1 else name.capitalize()
+        return "+".join([*(modifier.capitalize() for modifier in modifiers), name])
+    return name if len(name) == 1 else name.capitalize()
+
+
+def rows(bindings: Iterable[Binding], keymap: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Keys, what they do, and the id, for help and documentation."""
+    return [
+        (shown_keys(binding, keymap), binding.tooltip or binding.description, binding.id or "")
+        for binding in bindings
+    ]

@@ -1,0 +1,147 @@
+"""The hosted server as it is: stages while it starts, numbers while it serves, the end if it failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from torbiz_tui.sharing.state import STAGE_TITLES, Phase, SharingEvent, SharingState, Stage
+from torbiz_tui.widgets.durations import memory, whole_seconds
+from torbiz_tui.widgets.step_list import bar
+
+_EVENTS_SHOWN = 50
+_LABEL = 12
+_BAR_WIDTH = 16
+
+Part = str | Content | tuple[str, str]
+
+
+class SharingPanel(VerticalScroll, can_focus=True):
+    """Shows one SharingState; `show` may be called as often as it changes."""
+
+    DEFAULT_CSS = """
+    SharingPanel { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
+    SharingPanel Static { height: auto; }
+    SharingPanel #buttons { height: 1; margin: 1 0; }
+    SharingPanel Button { padding: 0 1; margin: 0 1 0 0; }
+    SharingPanel Button.-hidden { display: none; }
+    SharingPanel #sharing-log { margin: 1 0 0 0; color: $text-muted; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="panel")
+
+    def compose(self) -> Iterator[Widget]:
+        """Facts, buttons, events."""
+        yield Static(id="facts", markup=False)
+        with Horizontal(id="buttons"):
+            yield Button("Stop sharing (x)", id="stop", variant="error", compact=True)
+            yield Button("Retry (r)", id="retry", variant="primary", compact=True)
+            yield Button("Change the settings", id="edit", compact=True)
+            yield Button("Show the log (l)", id="logs", compact=True)
+        yield Static(id="events", markup=False)
+
+    def show(self, state: SharingState) -> None:
+        """Show the state."""
+        failed = state.phase is Phase.FAILED
+        stop = self.query_one("#stop", Button)
+        stop.set_class(failed, "-hidden")
+        stop.disabled = state.phase is Phase.STOPPING
+        for name in ("#retry", "#edit"):
+            self.query_one(name).set_class(not failed, "-hidden")
+        self.query_one("#facts", Static).update(_facts(state))
+        self.query_one("#events", Static).update(_events(state.events))
+
+
+def _facts(state: SharingState) -> Content:
+    if state.phase is Phase.FAILED:
+        return _failure(state)
+    name = state.spec.model if state.spec is not None else "the model"
+    if state.phase is Phase.STOPPING:
+        return Content.assemble(
+            (f"Stopping {name}…", "bold"), "\nIts blocks are announced offline."
+        )
+    if state.phase is Phase.STARTING:
+        return _starting(state, name)
+    return _serving(state, name)
+
+
+def _starting(state: SharingState, name: str) -> Content:
+    since = f"  {whole_seconds(time.time() - state.started_at)}" if state.started_at else ""
+    parts: list[Part] = [(f"Starting {name}", "bold"), (since, "$text-muted"), "\n"]
+    stages = list(Stage)
+    current = stages.index(state.stage) if state.stage is not None else 0
+    for index, stage in enumerate(stages):
+        title = STAGE_TITLES[stage]
+        if index < current:
+            parts += ["\n", ("✓ ", "$text-success"), title]
+        elif index == current:
+            parts += ["\n", (f"▸ {title}", "bold $text-accent")]
+            if stage is Stage.LOADING and state.blocks is not None:
+                count = state.blocks[1] - state.blocks[0]
+                parts += [f"  {state.blocks_loaded} of {count}  "]
+                parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
+        else:
+            parts += ["\n", (f"· {title}", "$text-muted")]
+    return Content.assemble(*parts)
+
+
+def _serving(state: SharingState, name: str) -> Content:
+    parts: list[Part] = [("✓ Sharing ", "bold $text-success"), (name, "bold"), "\n"]
+
+    def row(label: str, *values: Part) -> None:
+        parts.extend([(f"\n{label:<{_LABEL}}", "$text-muted"), *values])
+
+    if state.uptime_s is not None:
+        row("Serving for", whole_seconds(state.uptime_s))
+    if state.blocks is not None:
+        total = f" of {state.spec.num_blocks}" if state.spec is not None else ""
+        count = state.blocks[1] - state.blocks[0]
+        row("Blocks", f"{state.blocks[0]}:{state.blocks[1]}", (f"  {count}{total}", "$text-muted"))
+    if state.throughput is not None:
+        row("Throughput", f"{state.throughput:,.0f} tokens/s per block")
+    row("Requests", f"{state.requests_open} open, {state.requests_total} in all")
+    if state.resources is not None:
+        used = state.resources
+        row("Uses", f"{used.cpu_percent:.0f}% of a core, {memory(used.memory_bytes)} of memory")
+    if state.spec is not None:
+        row("Port", str(state.spec.port))
+    if state.addresses:
+        row("Invite with", ("y copies the first; give it to who should join", "$text-muted"))
+        parts += [f"\n  {address}" for address in state.addresses]
+    return Content.assemble(*parts)
+
+
+def _failure(state: SharingState) -> Content:
+    name = state.spec.model if state.spec is not None else "The server"
+    parts: list[Part] = [("✗ Sharing has ended: ", "bold $text-error"), (name, "bold")]
+    if state.failure:
+        parts.append(f"\n  {state.failure}")
+    report = state.exit_report
+    if report is not None and report.sentence() != state.failure:
+        parts.append(f"\n  {report.sentence()}")
+    if state.remedy:
+        parts.append((f"\n→ {state.remedy}", "bold"))
+    if report is not None and report.last_lines:
+        parts.append(("\n\nThe last lines of its log:", "$text-muted"))
+        parts += [(f"\n  {line}", "$text-muted") for line in report.last_lines]
+    return Content.assemble(*parts)
+
+
+def _events(events: tuple[SharingEvent, ...]) -> Content:
+    if not events:
+        return Content("")
+    parts: list[Part] = [("What happened", "$text-muted")]
+    for event in reversed(events[-_EVENTS_SHOWN:]):
+        at = time.strftime("%H:%M:%S", time.localtime(event.at))
+        mark = "! " if event.warning else "  "
+        parts += [
+            (f"\n{at} ", "$text-muted"),
+            (f"{mark}{event.text}", "$text-warning" if event.warning else ""),
+        ]
+    return Content.assemble(*parts)

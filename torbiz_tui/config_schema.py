@@ -1,0 +1,309 @@
+"""The configuration's schema, each key declared once: default, meaning, what is accepted, option.
+
+The file, the `TORBIZ_` variables, the command line, `config.example.yaml` and
+`docs/configuration.md` are all read or made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from torbiz_tui.config_values import (
+    Choice,
+    Flag,
+    Kind,
+    Number,
+    Text,
+    TextList,
+    TextMap,
+    Whole,
+    is_address,
+    is_blocks,
+    is_device,
+    is_peer_address,
+    is_public_name,
+    is_throughput,
+)
+
+T = TypeVar("T")
+
+_PEER = Text(
+    "a peer's address such as /ip4/192.0.2.7/tcp/31337/p2p/QmPeerIdentity", is_peer_address
+)
+_ADDRESS = Text("an address such as /ip4/192.0.2.7/tcp/31337", is_address)
+_DAY_S = 86_400
+
+
+def _key(default: T, kind: Kind, doc: str, option: str = "") -> T:
+    return field(default=default, metadata=_facts(kind, doc, option))
+
+
+def _facts(kind: Kind, doc: str, option: str = "") -> dict[str, object]:
+    return {"kind": kind, "doc": doc, "option": option}
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmConfig:
+    """The swarm that is joined for hosting and for asking."""
+
+    initial_peers: tuple[str, ...] = _key(
+        (),
+        TextList(_PEER),
+        "Addresses of peers of a private swarm; empty means the public swarm.",
+        "--initial-peer",
+    )
+    new_swarm: bool = _key(
+        False,
+        Flag(),
+        "Start a private swarm of your own instead of joining one. Excludes initial_peers.",
+        "--new-swarm",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShareConfig:
+    """How this machine hosts."""
+
+    blocks: str = _key(
+        "auto",
+        Text("auto, a number of blocks, or FIRST:END with FIRST below END", is_blocks),
+        "Which blocks to host: as many as fit, so many, or exactly these.",
+        "--blocks",
+    )
+    device: str = _key(
+        "auto",
+        Text("auto, cpu, cuda, cuda:N or mps", is_device),
+        "Where the blocks are computed; auto takes a GPU when there is one.",
+        "--device",
+    )
+    torch_dtype: str = _key(
+        "auto",
+        Choice("auto", "float32", "float16", "bfloat16"),
+        "Number format of the weights; auto takes that of the model.",
+        "--dtype",
+    )
+    quantization: str = _key(
+        "none",
+        Choice("none", "int8", "nf4"),
+        "Compress the weights; int8 and nf4 need an NVIDIA GPU.",
+        "--quantization",
+    )
+    throughput: str = _key(
+        "auto",
+        Text("auto, eval, dry_run or a number above 0", is_throughput),
+        "Tokens per second to announce; auto measures once, eval measures again.",
+        "--throughput",
+    )
+    port: int = _key(31337, Whole(1, 65_535), "TCP port that the server listens on.", "--port")
+    public_name: str = _key(
+        "",
+        Text("a text of at most 100 printable characters", is_public_name),
+        "Name that others in the swarm see; empty shows none.",
+        "--public-name",
+    )
+    announce_maddrs: tuple[str, ...] = _key(
+        (),
+        TextList(_ADDRESS),
+        "Addresses to announce instead of those found, for machines behind a NAT.",
+    )
+    attn_cache_tokens: int | None = _key(
+        None,
+        Whole(16, 10_000_000, optional=True),
+        "Tokens of all sessions together kept in the attention cache; null leaves it to Petals.",
+    )
+    stop_grace_s: float = _key(
+        20.0,
+        Number(0, 600, above=True),
+        "Seconds that a server gets to stop by itself before it is killed.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AskConfig:
+    """How questions are answered."""
+
+    system_prompt: str = _key(
+        "",
+        Text(fits=lambda _text: True),
+        "What the model is told before every conversation.",
+        "--system",
+    )
+    max_new_tokens: int = _key(
+        512, Whole(1, 100_000), "Tokens after which an answer ends.", "--max-tokens"
+    )
+    temperature: float = _key(
+        0.0, Number(0, 10), "0 always takes the likeliest token; higher is freer.", "--temperature"
+    )
+    top_p: float = _key(
+        1.0,
+        Number(0, 1, above=True),
+        "Choose among the likeliest tokens that have this probability together.",
+        "--top-p",
+    )
+    seed: int | None = _key(
+        None,
+        Whole(0, 2**63 - 1, optional=True),
+        "Makes answers with a temperature repeatable; null gives another one each time.",
+        "--seed",
+    )
+    start_timeout_s: float = _key(
+        120.0, Number(0, _DAY_S, above=True), "Seconds that the chat runner has to become ready."
+    )
+    idle_timeout_s: float = _key(
+        60.0, Number(0, _DAY_S, above=True), "Seconds to wait for the next word of an answer."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PetalsConfig:
+    """How Petals is installed. Settings of pip and uv are honoured where a key is empty."""
+
+    python: str = _key(
+        "", Text(), "Python to build the managed venv with: a path or a name; empty searches one."
+    )
+    torch: str = _key(
+        "auto",
+        Choice("auto", "cpu", "cuda"),
+        "Build of PyTorch; auto takes cuda only where there is an NVIDIA GPU.",
+    )
+    index_url: str = _key("", Text(), "Package index to use instead of PyPI.")
+    extra_index_urls: tuple[str, ...] = _key((), TextList(Text()), "Further package indexes.")
+    find_links: tuple[str, ...] = _key(
+        (), TextList(Text()), "Folders or pages with packages, searched first."
+    )
+    certificate: str = _key("", Text(), "File with the certificates to trust (PEM).")
+    install_timeout_s: float = _key(
+        1800.0, Number(0, _DAY_S, above=True), "Seconds after which an installation is given up."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """What is logged, and how much of it is shown."""
+
+    level: str = _key(
+        "info", Choice("debug", "info", "warning", "error"), "Least level that goes into app.log."
+    )
+    tail_lines: int = _key(
+        1000, Whole(1, 1_000_000), "Lines of a log that are shown at first.", "-n"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceConfig:
+    """How the full-screen app looks, and its keys."""
+
+    theme: str = _key("textual-dark", Text(), "Colours; the command palette lists the themes.")
+    keys: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_facts(
+            TextMap("a mapping of a key's name to keys, such as {go.ask: f5}"),
+            "Other keys for the app's actions, by the names that docs/keys.md lists.",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that can be configured."""
+
+    environment: str = _key(
+        "auto",
+        Choice("auto", "docker", "native", "wsl"),
+        "Where Petals runs; auto takes what fits this platform.",
+        "--environment",
+    )
+    demo: bool = _key(
+        False,
+        Flag(),
+        "The embedded demo: environment native, a private swarm on loopback, the small model.",
+        "--demo",
+    )
+    model: str = _key(
+        "",
+        Text(),
+        "Model to share and to ask: a Hugging Face id, a folder, or torbiz-demo; empty for none.",
+        "--model",
+    )
+    swarm: SwarmConfig = field(
+        default_factory=SwarmConfig, metadata={"doc": "Which swarm to join."}
+    )
+    share: ShareConfig = field(
+        default_factory=ShareConfig, metadata={"doc": "How this machine hosts."}
+    )
+    ask: AskConfig = field(
+        default_factory=AskConfig, metadata={"doc": "How questions are answered."}
+    )
+    petals: PetalsConfig = field(
+        default_factory=PetalsConfig,
+        metadata={
+            "doc": "How Petals is installed. Where a key is empty, the settings of pip and uv hold."
+        },
+    )
+    logs: LogsConfig = field(
+        default_factory=LogsConfig, metadata={"doc": "What is logged, and how much of it is shown."}
+    )
+    interface: InterfaceConfig = field(
+        default_factory=InterfaceConfig, metadata={"doc": "The full-screen app."}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key: its full name, what it accepts, its meaning, its default, its option if any."""
+
+    key: str
+    kind: Kind
+    doc: str
+    default: Any
+    option: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "TORBIZ_" + self.key.replace(".", "_").upper()
+
+    @property
+    def section(self) -> str:
+        """The section it is in; empty at the top."""
+        return self.key.rpartition(".")[0]
+
+
+def _collect() -> tuple[dict[str, Setting], dict[str, str], dict[str, type]]:
+    found: dict[str, Setting] = {}
+    docs: dict[str, str] = {}
+    classes: dict[str, type] = {}
+    for entry in fields(Config):
+        if "kind" in entry.metadata:
+            found[entry.name] = _setting(entry.name, entry, getattr(Config(), entry.name))
+            continue
+        section = getattr(Config(), entry.name)
+        docs[entry.name] = entry.metadata["doc"]
+        classes[entry.name] = type(section)
+        for inner in fields(section):
+            key = f"{entry.name}.{inner.name}"
+            found[key] = _setting(key, inner, getattr(section, inner.name))
+    return found, docs, classes
+
+
+def _setting(key: str, entry: Any, default: object) -> Setting:
+    facts = entry.metadata
+    return Setting(key, facts["kind"], facts["doc"], default, facts["option"])
+
+
+SETTINGS, SECTIONS, _CLASSES = _collect()
+"""Every key by its full name, and the meaning of every section, both in their order."""
+
+
+def build(values: Mapping[str, object]) -> Config:
+    """The configuration with these values by full name; what is not among them has its default."""
+    top: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (sections[section] if section else top)[name] = value
+    for name, inner in sections.items():
+        top[name] = _CLASSES[name](**inner)
+    return Config(**top)

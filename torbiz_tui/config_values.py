@@ -1,0 +1,315 @@
+"""The kinds of configuration values: what each accepts, reads from text, and shows as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+_HOST = r"/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+"
+_ADDRESS = re.compile(rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/\S*)?")
+_PEER_ADDRESS = re.compile(
+    rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/[^/\s]+)*/p2p/[1-9A-HJ-NP-Za-km-z]{{20,}}"
+)
+_WHOLE = re.compile(r"-?(?:0|[1-9](?:_?\d)*)")
+# A string that YAML would read as something else, or that has a character with a meaning in it.
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_NOTHING = ("", "~", "null", "none")
+_PORTS = 65_535
+
+
+class RejectedError(ValueError):
+    """A value is not one of those that its kind accepts."""
+
+
+class Kind(ABC):
+    """A kind of value; `accepted` completes the sentence "accepted is …"."""
+
+    accepted: str
+
+    @abstractmethod
+    def parse(self, text: str) -> object:
+        """The value that a text stands for. Raises RejectedError."""
+
+    @abstractmethod
+    def check(self, value: object) -> object:
+        """A value that is no text any more, if it is accepted. Raises RejectedError."""
+
+    def yaml(self, value: object) -> str:
+        """The value as it is written in a YAML file."""
+        return quoted(self.text(value))
+
+    def text(self, value: object) -> str:
+        """The value as `parse` reads it."""
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """A text, any or one that `fits`."""
+
+    accepted: str = "a text"
+    fits: Callable[[str], bool] = str.isprintable
+
+    def parse(self, text: str) -> str:
+        """The text itself."""
+        if not self.fits(text):
+            raise RejectedError
+        return text
+
+    def check(self, value: object) -> str:
+        """Only a text is one."""
+        if not isinstance(value, str):
+            raise RejectedError
+        return self.parse(value)
+
+
+class Choice(Text):
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words: tuple[str, ...]
+        object.__setattr__(self, "words", words)
+        super().__init__(
+            accepted=", ".join(words[:-1]) + f" or {words[-1]}", fits=words.__contains__
+        )
+
+
+@dataclass(frozen=True)
+class Flag(Kind):
+    """True or false."""
+
+    accepted: str = "true or false"
+
+    def parse(self, text: str) -> bool:
+        """True or false in the usual spellings."""
+        word = text.strip().lower()
+        if word in _YES:
+            return True
+        if word in _NO:
+            return False
+        raise RejectedError
+
+    def check(self, value: object) -> bool:
+        """Only True and False are."""
+        if not isinstance(value, bool):
+            raise RejectedError
+        return value
+
+    def yaml(self, value: object) -> str:
+        """`true` or `false`."""
+        return self.text(value)
+
+    def text(self, value: object) -> str:
+        """`true` or `false`."""
+        return "true" if value else "false"
+
+
+@dataclass(frozen=True)
+class Whole(Kind):
+    """A whole number within bounds; with `optional` also none at all."""
+
+    low: int
+    high: int
+    optional: bool = False
+
+    @property
+    def accepted(self) -> str:  # type: ignore[override]
+        """The bounds in words."""
+        return f"a whole number from {self.low} to {self.high}{', or null' * self.optional}"
+
+    def parse(self, text: str) -> int | None:
+        """Decimal digits."""
+        if self.optional and text.strip().lower() in _NOTHING:
+            return None
+        if not _WHOLE.fullmatch(text.strip()) or len(text) > 40:
+            raise RejectedError
+        return self._bounded(int(text))
+
+    def check(self, value: object) -> int | None:
+        """A number, not a truth value."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise RejectedError
+        return self._bounded(value)
+
+    def _bounded(self, number: int) -> int:
+        if not self.low <= number <= self.high:
+            raise RejectedError
+        return number
+
+    def yaml(self, value: object) -> str:
+        """The digits."""
+        return self.text(value)
+
+    def text(self, value: object) -> str:
+        """The digits, or `null`."""
+        return "null" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A number within bounds; the lower one excluded with `above`."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    @property
+    def accepted(self) -> str:  # type: ignore[override]
+        """The bounds in words."""
+        if self.above:
+            return f"a number above {self.low:g}, up to {self.high:g}"
+        return f"a number from {self.low:g} to {self.high:g}"
+
+    def parse(self, text: str) -> float:
+        """Decimal, with or without a fraction or an exponent."""
+        try:
+            return self._bounded(float(text))
+        except ValueError:
+            raise RejectedError from None
+
+    def check(self, value: object) -> float:
+        """A number, not a truth value."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RejectedError
+        return self._bounded(float(value))
+
+    def _bounded(self, number: float) -> float:
+        above = number > self.low if self.above else number >= self.low
+        if not (math.isfinite(number) and above and number <= self.high):
+            raise RejectedError
+        return number
+
+    def yaml(self, value: object) -> str:
+        """The digits."""
+        return self.text(value)
+
+    def text(self, value: object) -> str:
+        """As short as it stays exact."""
+        return repr(float(cast("float", value)))
+
+
+@dataclass(frozen=True)
+class TextList(Kind):
+    """Texts of one form; in a variable they are separated by commas."""
+
+    item: Text
+
+    @property
+    def accepted(self) -> str:  # type: ignore[override]
+        """The form in words."""
+        return f"a list; each item is {self.item.accepted}"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Items between commas; blanks around them do not count."""
+        return self.check([part.strip() for part in text.split(",") if part.strip()])
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """A list or tuple of such texts."""
+        if not isinstance(value, list | tuple):
+            raise RejectedError
+        return tuple(self.item.check(part) for part in value)
+
+    def yaml(self, value: object) -> str:
+        """A list in brackets."""
+        return "[" + ", ".join(quoted(part) for part in cast("tuple[str, ...]", value)) + "]"
+
+    def text(self, value: object) -> str:
+        """Items between commas."""
+        return ",".join(cast("tuple[str, ...]", value))
+
+
+@dataclass(frozen=True)
+class TextMap(Kind):
+    """Names with texts; in a variable `name=text` between commas."""
+
+    accepted: str
+
+    def parse(self, text: str) -> dict[str, str]:
+        """`name=text,name=text`; a text may hold a comma where no `name=` follows it."""
+        found: dict[str, str] = {}
+        last = ""
+        for part in text.split(","):
+            name, equals, word = part.partition("=")
+            if equals and name.strip():
+                last = name.strip()
+                found[last] = word.strip()
+            elif last:
+                found[last] += f",{part.strip()}"
+            elif part.strip():
+                raise RejectedError
+        return self.check(found)
+
+    def check(self, value: object) -> dict[str, str]:
+        """A mapping of texts to texts that are not empty."""
+        if not isinstance(value, Mapping):
+            raise RejectedError
+        for name, word in value.items():
+            if not isinstance(name, str) or not isinstance(word, str) or not name or not word:
+                raise RejectedError
+        return dict(value)
+
+    def yaml(self, value: object) -> str:
+        """A mapping in braces."""
+        pairs = cast("dict[str, str]", value).items()
+        return "{" + ", ".join(f"{quoted(name)}: {quoted(word)}" for name, word in pairs) + "}"
+
+    def text(self, value: object) -> str:
+        """`name=text` between commas."""
+        return ",".join(f"{name}={word}" for name, word in cast("dict[str, str]", value).items())
+
+
+def quoted(text: str) -> str:
+    """A text for a YAML file, in quotes where it needs them."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    # What does not print would break the line, or could not be seen.
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
+
+
+def is_blocks(text: str) -> bool:
+    """Whether it is `auto`, a number of blocks, or a range FIRST:END."""
+    if text == "auto" or (re.fullmatch(r"\d{1,4}", text) and int(text) > 0):
+        return True
+    match = re.fullmatch(r"(\d{1,4}):(\d{1,4})", text)
+    return match is not None and int(match[1]) < int(match[2])
+
+
+def is_device(text: str) -> bool:
+    """Whether it is a device as PyTorch calls it."""
+    return re.fullmatch(r"auto|cpu|mps|cuda(?::\d{1,2})?", text) is not None
+
+
+def is_throughput(text: str) -> bool:
+    """Whether it is a way to find the throughput, or the throughput itself."""
+    if text in ("auto", "eval", "dry_run"):
+        return True
+    try:
+        return 0 < float(text) < 1e9
+    except ValueError:
+        return False
+
+
+def is_public_name(text: str) -> bool:
+    """Whether it may be shown to others; empty is no name."""
+    return len(text) <= 100 and text.isprintable()
+
+
+def is_address(text: str) -> bool:
+    """Whether it has the form of a multiaddress."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and int(match[1]) <= _PORTS
+
+
+def is_peer_address(text: str) -> bool:
+    """Whether it has the form of a peer's multiaddress, its identity at the end."""
+    match = _PEER_ADDRESS.fullmatch(text)
+    return match is not None and int(match[1]) <= _PORTS

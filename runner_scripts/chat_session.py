@@ -15,10 +15,14 @@ from chat_prompt import EncodedPrompt, PromptFormat, TemplateRefusedError
 from json_lines import GenerateRequest
 from log_lines import runner_logger
 from model_source import hub_token
-from peer_watch import watch_peers
+from session_repairs import repair_sessions
 from token_stream import TextAssembler
 
 logger = runner_logger()
+
+# Below this, handing the output layer's work to other threads costs more than it saves, and much
+# more when the machine is busy.
+SMALL_HEAD_PARAMETERS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,13 @@ class Answer:
             "reused_tokens": self.reused_tokens,
             "completion_tokens": len(self.tokens),
         }
-        first, last, rate = self.first_token_at, self.last_token_at, None
-        if first is not None and last is not None:
-            spent = last - first
-            rate = round((len(self.tokens) - 1) / spent, 2) if spent > 0 else None
-        first_token_s = round(first - self.started_at, 3) if first is not None else None
-        return {"usage": usage, "timing": {"first_token_s": first_token_s, "tokens_per_s": rate}}
+        first, last = self.first_token_at, self.last_token_at
+        spent = last - first if first is not None and last is not None else 0.0
+        timing = {
+            "first_token_s": round(first - self.started_at, 3) if first is not None else 0.0,
+            "tokens_per_s": round((len(self.tokens) - 1) / spent, 2) if spent > 0 else 0.0,
+        }
+        return {"usage": usage, "timing": timing}
 
 
 class SwarmModel:
@@ -74,7 +79,7 @@ class SwarmModel:
         self._session_text = ""  # what the session's tokens say, as the person saw it
         self._model = _connect(settings, config)
         self._blocks = self._model.transformer.h.sequence_manager
-        watch_peers(self._blocks.state.p2p)
+        repair_sessions(self._blocks.state.p2p)
         self.num_blocks = len(self._blocks)
         self.max_tokens = min(
             settings.max_session_tokens,
@@ -257,7 +262,6 @@ class SwarmModel:
             return
         closing = threading.Thread(target=_close_quietly, args=(session,), daemon=True)
         closing.start()
-        del session  # its finalizer would close it again, in this thread
         if wait_s:
             closing.join(wait_s)
 
@@ -334,6 +338,8 @@ def _connect(settings: ChatSettings, config: Any) -> Any:
         options["dht_prefix"] = settings.dht_prefix
     if token := hub_token():
         options["token"] = token
+    if config.vocab_size * config.hidden_size < SMALL_HEAD_PARAMETERS:
+        torch.set_num_threads(1)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     return petals.AutoDistributedModelForCausalLM.from_pretrained(
         settings.model,

@@ -30,6 +30,8 @@ from seeder_options import listening_addresses, parse_options, port_in_use
 
 STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
+# Blocks this small are slower on several threads than on one, above all on a busy machine.
+SMALL_HIDDEN_SIZE = 1024
 
 logger = runner_logger()
 
@@ -45,7 +47,8 @@ class _StopSignals:
         self.serving = False
 
     def __call__(self, signum: int) -> None:
-        logger.info("Caught %s, shutting down", signal.Signals(signum).name)
+        # The wording is Petals' own for SIGINT, so that readers of the log know one line.
+        logger.info("Caught KeyboardInterrupt, shutting down (%s)", signal.Signals(signum).name)
         if not self.serving:
             # Nothing is announced yet, and the main thread may be anywhere in an import.
             process_signals.end_now(0)
@@ -106,8 +109,9 @@ def _create_server(options: argparse.Namespace) -> Any:
         prefix = derive_dht_prefix(model)
     if prefix is not None:  # Petals itself says this only for a prefix that it derived
         logger.info("Using DHT prefix: %s", prefix)
-    if not torch.backends.openmp.is_available():
-        torch.set_num_threads(1)  # otherwise the server freezes after forks
+    small = device.type == "cpu" and config.hidden_size <= SMALL_HIDDEN_SIZE
+    if small or not torch.backends.openmp.is_available():
+        torch.set_num_threads(1)  # without OpenMP the server would freeze after forks
 
     arguments: dict[str, Any] = dict(
         initial_peers=_initial_peers(options, petals),

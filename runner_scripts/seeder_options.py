@@ -55,8 +55,13 @@ def _parser() -> OneSentenceParser:
         help="auto on a CPU: float32 for a float32 checkpoint, otherwise bfloat16",
     )
     add("--quantization", choices=("none", "int8", "nf4"), help="default: none")
-    add("--port", type=whole_number(1, 65535), help="on all interfaces (default: a free one)")
-    add("--host-maddr", action="append", type=address, help="address to listen on; repeatable")
+    add("--port", type=whole_number(0, 65535), help="on all interfaces (default: a free one)")
+    add(
+        "--host-maddr",
+        action="append",
+        type=address,
+        help="address to listen on, instead of all interfaces; repeatable",
+    )
     add("--announce-maddr", action="append", type=address, help="address to tell; repeatable")
     add("--public-ip", type=_ipv4, help="announce this address with --port")
     add("--public-name", type=_public_name, help="shown to others in the swarm")
@@ -80,8 +85,6 @@ def _parser() -> OneSentenceParser:
 
 
 def _check_together(parser: OneSentenceParser, options: argparse.Namespace) -> None:
-    if options.port and options.host_maddr:
-        parser.error("--port and --host-maddr: give one of the two.")
     if options.public_ip and options.announce_maddr:
         parser.error("--public-ip and --announce-maddr: give one of the two.")
     if options.public_ip and not options.port:

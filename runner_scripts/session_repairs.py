@@ -1,4 +1,4 @@
-"""Notices within a moment that a server is gone while its answer is awaited."""
+"""Two repairs of Petals' inference sessions: servers that vanish, and finalizers that deadlock."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import importlib
 from typing import Any
 
 CHECK_PERIOD_S = 0.3
+LIST_TIMEOUT_S = 5.0
 SECONDS_PER_TOKEN = 0.05
 
 
-def watch_peers(p2p: Any) -> None:
-    """Make inference steps fail as soon as the server's connection is gone.
+def repair_sessions(p2p: Any) -> None:
+    """Make inference steps fail as soon as the server's connection is gone; drop finalizers.
 
     A stream of hivemind's does not end when its peer is killed: a step would wait for the whole
     request timeout. The p2p daemon does know, so it is asked while a step waits.
+
+    The finalizers close a session by waiting for the network thread. The garbage collector may
+    run them in that very thread, which then waits for itself forever. Sessions are closed
+    explicitly here.
     """
-    session_class = importlib.import_module(
-        "petals.client.inference_session"
-    )._ServerInferenceSession
+    module = importlib.import_module("petals.client.inference_session")
+    session_class = module._ServerInferenceSession
+    for finalized in (session_class, module.InferenceSession):
+        if hasattr(finalized, "__del__"):
+            del finalized.__del__
 
     async def step(self: Any, request: Any) -> Any:
         await self._inputs_queue.put(request)
@@ -36,7 +43,8 @@ def watch_peers(p2p: Any) -> None:
                     return answer.result()
                 if loop.time() > deadline:
                     raise TimeoutError(f"no answer in {timeout_s:.0f} s")
-                connected = {peer.peer_id for peer in await p2p.list_peers()}
+                peers = await asyncio.wait_for(p2p.list_peers(), LIST_TIMEOUT_S)
+                connected = {peer.peer_id for peer in peers}
                 if not answer.done() and self.span.peer_id not in connected:
                     raise ConnectionError("the server's connection is gone")
         finally:

@@ -24,8 +24,9 @@ _LINE = re.compile(
 _ADDRESSES = re.compile(r"^Running a server on (\[.*\])$")
 _ACCESS = re.compile(r"^This server is accessible (.+)$")
 _SWARM = re.compile(r"^Connecting to (the public swarm|a private swarm)")
-_JOINING = re.compile(r"^Announced that blocks? (?:\[?)(.+?)(?:\]?) (?:is|are) joining$")
-_RANGE = re.compile(r"(\d+):(\d+)")
+_JOINING = re.compile(r"^Announced that blocks? (.+) (?:is|are) joining$")
+# Petals prints `range(0, 8)` where the blocks are given and a list where it chooses them.
+_RANGE = re.compile(r"range\((\d+), (\d+)\)|(\d+):(\d+)")
 _NUMBERS = re.compile(r"\d+")
 _LOADED = re.compile(r"^Loaded \S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
@@ -133,7 +134,7 @@ def _at_stage(state: SharingState, stage: Stage) -> SharingState:
 def _joining(state: SharingState, parsed: LogLine, text: str) -> SharingState:
     blocks = None
     if match := _RANGE.search(text):
-        blocks = (int(match[1]), int(match[2]))
+        blocks = (int(match[1] or match[3]), int(match[2] or match[4]))
     elif numbers := [int(number) for number in _NUMBERS.findall(text)]:
         blocks = (min(numbers), max(numbers) + 1)
     if blocks is None:

@@ -1,0 +1,76 @@
+"""What the tests share: a home folder with the real Petals stack, built once a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from torbiz_tui.assembly import build_services
+from torbiz_tui.config import Config, load_config
+from torbiz_tui.errors import ExitCode
+from torbiz_tui.logs.writing import start_logging
+from torbiz_tui.paths import Paths
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("TORBIZ_") and not name.startswith("TORBIZ_TEST_"):
+            monkeypatch.delenv(name)
+
+
+def demo_config(home: Path, **overrides: object) -> Config:
+    """The demo's configuration for a home folder, on a port of its own."""
+    values: dict[str, object] = {"demo": True, "share.port": free_port(), **overrides}
+    return load_config(Paths(home).config_file, values, {}).config
+
+
+@pytest.fixture(scope="session")
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home folder in which the app's own Setup has installed and verified the stack."""
+    home = tmp_path_factory.mktemp("torbiz-home")
+    paths = Paths(home)
+    paths.ensure()
+    start_logging(paths)
+
+    async def set_up() -> None:
+        services = build_services(demo_config(home), paths)
+        outcome = await services.setup.run()
+        steps = "\n".join(f"{s.id}: {s.state} {s.detail}" for s in services.setup.statuses)
+        log = (paths.logs / "setup.log").read_text("utf-8")[-3000:]
+        assert outcome is ExitCode.OK, f"Setup did not finish:\n{steps}\n{log}"
+        await services.close()
+
+    asyncio.run(set_up())
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def petals_python(stack_home: Path) -> Path:
+    """The Python of the managed venv."""
+    return Paths(stack_home).env_python
+
+
+@pytest.fixture
+def demo_home(tmp_path: Path, stack_home: Path) -> Path:
+    """An empty home folder with the installed stack in it."""
+    home = tmp_path / "home"
+    paths = Paths(home)
+    paths.ensure()
+    paths.env.symlink_to(Paths(stack_home).env, target_is_directory=True)
+    start_logging(paths)
+    return home

@@ -1,0 +1,77 @@
+"""Foreign text is shown, never acted upon; tokens are not shown at all."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torbiz_tui.logs.redaction import redact
+from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
+from torbiz_tui.logs.writing import logger, start_logging
+from torbiz_tui.paths import Paths
+
+HOSTILE = "\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x07\x1b[2J\x1b[10;10H\x9b31m\u202egnp.exe\x08\x00\x1bP1;q\x1b\\"
+
+
+def test_escapes_are_shown_as_text() -> None:
+    shown = sanitize_line(HOSTILE)
+    assert "owned" in shown
+    assert "gnp.exe" in shown
+    assert shown.isprintable()
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_acts_upon_is_left(text: str) -> None:
+    assert not set(sanitize_line(text)) & set(
+        map(chr, [*range(9), *range(10, 32), *range(127, 160)])
+    )
+    assert not set(sanitize_text(text)) & set(
+        map(chr, [*range(9), *range(11, 32), *range(127, 160)])
+    )
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1b")), st.integers(0))
+def test_pieces_give_the_same_as_the_whole(text: str, cut: int) -> None:
+    cut = cut % (len(text) + 1)
+    assert sanitize_text(text[:cut]) + sanitize_text(text[cut:]) == sanitize_text(text)
+
+
+def test_colours_go_and_plain_text_stays() -> None:
+    assert sanitize_line("\x1b[1;31mred\x1b[0m caf\u00e9 \t tab") == "red caf\u00e9 \t tab"
+    assert sanitize_text("a\nb\r\nc") == "a\nb\nc"
+
+
+def test_a_progress_bar_shows_its_last_state() -> None:
+    assert sanitize_line("10%\r50%\r100%\r") == "100%"
+
+
+def test_tokens_are_redacted() -> None:
+    secret = "hf_" + "aB3" * 10
+    for text in (
+        f"token {secret} used",
+        f"--node-token {secret[3:]} x",
+        f"HF_TOKEN={secret}",
+        f"Authorization: Bearer {secret[3:]}",
+        f"GET https://host/a?token={secret[3:]}&b=1",
+        f"https://user:{secret[3:]}@host/simple",
+    ):
+        assert secret[3:] not in redact(text), text
+    assert redact("a block token of 12 words") == "a block token of 12 words"
+
+
+def test_the_log_file_holds_no_token(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.ensure()
+    start_logging(paths)
+    secret = "hf_" + "z" * 30
+    try:
+        raise ValueError(f"bad token {secret}")
+    except ValueError:
+        logger("app").exception("failed with %s", secret)
+    logging.getLogger("torbiz.app").info("done")
+    text = (tmp_path / "logs" / "app.log").read_text("utf-8")
+    assert secret not in text
+    assert "ValueError" in text

@@ -1,0 +1,87 @@
+"""The state of a server read from the lines that Petals really prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from torbiz_tui.sharing.stages import advance
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
+
+# Recorded from a server of eight blocks on loopback (petals 2.2.0.post1, hivemind 1.1.12).
+START = """\
+Nov 23 20:42:50.838 [INFO] Starting a server for /models/tiny
+Nov 23 20:42:52.354 [INFO] Running Petals 2.2.0.post1
+Nov 23 20:42:52.357 [INFO] This server is accessible directly
+Nov 23 20:42:53.397 [INFO] Connecting to a private swarm, initial peers: []
+Nov 23 20:42:53.398 [INFO] Running a server on ['/ip4/127.0.0.1/tcp/31999/p2p/QmRTEffS2nUZnkYbRpfm']
+Nov 23 20:42:53.398 [INFO] Model weights are loaded in float32 format
+Nov 23 20:42:53.398 [INFO] Attention cache for all blocks will consume up to 0.03 GiB
+Nov 23 20:42:53.410 [INFO] Reporting throughput: 1021.6 tokens/sec for 8 blocks
+Nov 23 20:42:53.426 [INFO] Announced that blocks range(0, 8) are joining
+Nov 23 20:42:53.437 [INFO] Loaded /models/tiny block 0
+Nov 23 20:42:53.452 [INFO] Loaded /models/tiny block 1""".splitlines()
+REST = [f"Nov 23 20:42:53.46{n} [INFO] Loaded /models/tiny block {n}" for n in range(2, 8)]
+STARTED = "Nov 23 20:42:53.733 [INFO] Started"
+CONFIRMED = "Nov 23 20:42:53.822 [INFO] Confirmed in the DHT: blocks 0:8 are online"
+
+
+def after(*lines: str, state: SharingState | None = None) -> SharingState:
+    state = state or SharingState(phase=Phase.STARTING, stage=Stage.LAUNCHING)
+    for line in lines:
+        state = advance(state, line)
+    return state
+
+
+def test_loading_counts_the_blocks() -> None:
+    state = after(*START)
+    assert state.stage_text == "Loading blocks: 2 of 8"
+    assert state.blocks == (0, 8)
+    assert state.throughput == 1021.6
+    assert state.addresses == ("/ip4/127.0.0.1/tcp/31999/p2p/QmRTEffS2nUZnkYbRpfm",)
+
+
+def test_a_loaded_block_is_not_yet_serving() -> None:
+    state = after(*START, *REST)
+    assert state.phase is Phase.STARTING
+    assert after(STARTED, state=state).phase is Phase.STARTING
+
+
+def test_serving_is_what_the_dht_confirms() -> None:
+    state = after(*START, *REST, STARTED, CONFIRMED)
+    assert state.phase is Phase.SERVING
+    assert state.serving_since is not None
+    assert state.events[-1].text == "Serving blocks 0:8, confirmed in the DHT"
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("Announced that blocks range(4, 8) are joining", (4, 8)),
+        ("Announced that blocks [3, 4, 5] are joining", (3, 6)),
+    ],
+)
+def test_both_forms_of_the_announcement(text: str, blocks: tuple[int, int]) -> None:
+    assert after(f"Nov 23 20:42:53.426 [INFO] {text}").blocks == blocks
+
+
+def test_requests_are_counted() -> None:
+    state = after(
+        "Nov 23 20:42:58.426 [INFO] rpc_inference.open(blocks=0:8, remote_peer=...SRx4yK)",
+        "Nov 23 20:42:58.868 [INFO] rpc_inference.close(blocks=0:8, remote_peer=...SRx4yK)",
+        "Nov 23 20:42:58.869 [INFO] rpc_inference.open(blocks=0:8, remote_peer=...SRx4yK)",
+    )
+    assert (state.requests_open, state.requests_total) == (1, 2)
+
+
+def test_warnings_become_events_without_escapes_or_tokens() -> None:
+    state = after(
+        "Nov 23 20:42:58.426 [WARN] [petals.server.server.run:312] \x1b[31mtoken hf_abcdefghijkl12"
+    )
+    assert state.events[-1].warning
+    assert state.events[-1].text == "token [redacted]"
+
+
+def test_foreign_lines_change_nothing() -> None:
+    state = SharingState(phase=Phase.STARTING, stage=Stage.LOADING)
+    for line in ("", "garbage", "[red]Started[/red]", "Started soon", "\x00\x1b]0;title\x07"):
+        assert advance(state, line) is state

@@ -56,7 +56,11 @@ def explain_generation_error(error: BaseException) -> ChatError:
         return ChatError("context_full", "The conversation is longer than the servers accept.")
     if "AllocationFailed" in text or "Could not allocate" in text:
         return ChatError("busy", "The servers of this model have no memory left for a new session.")
-    network = ("P2P", "ControlFailure", "Connection", "stream", "dial", "reset", "EOF", "peer")
+    if "dial" in text:
+        # Petals keeps announcing a crashed server for minutes.
+        message = "A server of this model is announced, but cannot be reached."
+        return ChatError("connection_failed", message)
+    network = ("P2P", "ControlFailure", "Connection", "stream", "reset", "EOF", "peer")
     if any(word in text for word in network):
         return ChatError("connection_failed", "The connection to a server of this model was lost.")
     return ChatError("internal", f"The answer failed: {' '.join(str(error).split())[:200]}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -96,7 +97,9 @@ def _create_server(options: argparse.Namespace) -> Any:
     petals = importlib.import_module("petals")
     petals_server = importlib.import_module("petals.server.server")
     logger.info("Running Petals %s", petals.__version__)
-    importlib.import_module("hivemind.utils.limits").increase_file_limit(4096, 4096)
+    limits = importlib.import_module("hivemind.utils.limits")
+    limits.logger.setLevel(logging.WARNING)
+    limits.increase_file_limit(4096, 4096)
 
     config = load_config(model)
     device = _choose_device(options.device, torch)

@@ -152,7 +152,7 @@ class TestConversation:
         names = [f"many{index}" for index in range(12)]
         for name in names:
             ask(chat, name, tiny_model.question, max_new_tokens=2)
-        ends = {}
+        ends: dict[str, Event] = {}
         while len(ends) < len(names):
             event = chat.until(is_end)[-1]
             ends[event["id"]] = event

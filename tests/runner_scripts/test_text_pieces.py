@@ -59,7 +59,12 @@ def test_time_is_linear() -> None:
     sizes: list[int] = []
     stream = assembler()
     decode = stream._decode
-    stream._decode = lambda ids: sizes.append(len(ids)) or decode(ids)
+
+    def measured(ids: Sequence[int]) -> str:
+        sizes.append(len(ids))
+        return str(decode(ids))
+
+    stream._decode = measured
     for _ in range(2000):
         stream.add(ord("a"))
     assert max(sizes) < 100

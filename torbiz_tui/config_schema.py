@@ -186,9 +186,7 @@ class LogsConfig:
     level: str = _key(
         "info", Choice("debug", "info", "warning", "error"), "Least level that goes into app.log."
     )
-    tail_lines: int = _key(
-        1000, Whole(1, 1_000_000), "Lines of a log that are shown at first.", "-n"
-    )
+    tail_lines: int = _key(1000, Whole(1, 1_000_000), "Lines of a log that are shown at first.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class _Reader:
             self._reject(error.args[0] if error.args else node, setting.key, setting.kind.accepted)
 
     def _reject(self, node: Node, key: str, accepted: str) -> None:
+        accepted += _quotes_hint(node, key)
         self._found.problems.append(rejected(self._at(node), key, _source(node), accepted))
 
     def _tell(self, node: Node, key: str, text: str) -> None:
@@ -154,6 +155,16 @@ def _names_in(section: str) -> list[str]:
 
 def _is_nothing(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.tag == f"{_YAML_TAG}null" and not node.value
+
+
+def _quotes_hint(node: Node, key: str) -> str:
+    """What quotes have to do with it, when it is they that are missing or too many."""
+    kind = SETTINGS[key].kind if key in SETTINGS else None
+    if not isinstance(node, ScalarNode) or kind is None:
+        return ""
+    if isinstance(kind, Text | TextList | TextMap):
+        return ", here in quotes" if node.tag.removeprefix(_YAML_TAG) in _WORDS_OF_YAML else ""
+    return ", without quotes" if node.style in ("'", '"') else ""
 
 
 def _source(node: Node) -> str:

@@ -1,0 +1,287 @@
+"""The grammar of the command line; options that set a key take their help from the schema."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from torbiz_tui import __version__
+from torbiz_tui.commands.output import PROGRAM, tell
+from torbiz_tui.config_errors import nearest
+from torbiz_tui.config_schema import SETTINGS
+from torbiz_tui.errors import ExitCode
+
+SCREENS = ("setup", "share", "ask", "logs")
+
+_ABOUT = """\
+Lend this machine to a Petals swarm, and talk to the models it serves.
+Without a command the full-screen app opens."""
+
+_EXIT_CODES = """\
+examples:
+  torbiz-tui --demo                 the app, with the small model that ships with it
+  torbiz-tui setup --yes --demo     install what is missing, without asking
+  torbiz-tui share torbiz-demo --new-swarm --wait
+  torbiz-tui ask --demo "What is Petals?"
+
+exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 only you can go on (setup,
+doctor), 4 not serving (status), 5 nobody serves the model (ask), 130 interrupted.
+The configuration is explained by `torbiz-tui config init`, which writes it with comments."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one sentence and knows what was meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and how to learn more; leave with exit code 2."""
+        tell(f"{PROGRAM}: {message.removeprefix('argument ')}")
+        tell(f"  See `{self.prog} --help`.")
+        raise SystemExit(int(ExitCode.USAGE))
+
+    def known_options(self) -> list[str]:
+        """The options of this command."""
+        return [option for action in self._actions for option in action.option_strings]
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of a call. Leaves (SystemExit) after help, version, or wrong usage."""
+    parser, commands = _grammar()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        command = commands.get(options.command, parser)
+        near = nearest(rest[0], command.known_options()) if rest[0].startswith("-") else ""
+        hint = f"; did you mean {near}?" if near else "."
+        command.error(f"{rest[0]!r} is not understood{hint}")
+    if options.command is not None and getattr(options, "screen", None) is not None:
+        parser.error("--screen chooses a screen of the full-screen app; leave out the command.")
+    return options
+
+
+def _grammar() -> tuple[Parser, dict[str, Parser]]:
+    everywhere = _global_options()
+    parser = Parser(prog=PROGRAM, description=_ABOUT, epilog=_EXIT_CODES, parents=[everywhere])
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument(
+        "--screen", choices=SCREENS, metavar="NAME", help=f"first screen: {', '.join(SCREENS)}"
+    )
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    made: dict[str, Parser] = {}
+
+    def command(name: str, summary: str, about: str, *examples: str) -> Parser:
+        epilog = "\n".join(["examples:", *(f"  {PROGRAM} {example}" for example in examples)])
+        made[name] = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.\n{about}".rstrip(),
+            epilog=epilog,
+            parents=[everywhere],
+        )
+        made[name].set_defaults(command=name)
+        return made[name]
+
+    _add_setup(command)
+    _add_sharing(command)
+    _add_ask(command)
+    _add_looking(command)
+    return parser, made
+
+
+def _global_options() -> Parser:
+    # SUPPRESS: the defaults of a command must not undo what stood before it.
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = parser.add_argument_group("global options, before or after the command")
+    group.add_argument(
+        "--demo", action="store_true", help="the embedded demo: works with nothing else"
+    )
+    _setting(group, "environment", "NAME")
+    group.add_argument("--config", metavar="FILE", help="configuration file")
+    group.add_argument(
+        "--home", metavar="DIR", help="folder of everything (default: $TORBIZ_HOME or ~/.torbiz)"
+    )
+    return parser
+
+
+def _setting(parser: Any, key: str, metavar: str, **more: Any) -> None:
+    """Add the option of a key; the configuration checks its value, with all others."""
+    setting = SETTINGS[key]
+    text = f"{setting.doc[0].lower()}{setting.doc[1:]} Accepted: {setting.kind.accepted}."
+    more.setdefault("metavar", metavar)
+    parser.add_argument(
+        setting.option,
+        dest=key,
+        default=argparse.SUPPRESS,
+        help=text.replace("%", "%%"),
+        **more,
+    )
+
+
+def _json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _peers(parser: Parser) -> None:
+    parser.add_argument(
+        "--initial-peer",
+        dest="swarm.initial_peers",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="MADDR",
+        help="address of a peer of the swarm, such as /ip4/192.0.2.7/tcp/31337/p2p/Qm…; repeatable",
+    )
+
+
+def _add_setup(command: Any) -> None:
+    setup = command(
+        "setup",
+        "install and verify what is missing",
+        "Steps that are done already are only checked. Progress goes to stderr.\n"
+        "Exit code: 0 ready, 1 a step failed, 3 something that only you can do.",
+        "setup",
+        "setup --yes --json",
+    )
+    setup.add_argument(
+        "--yes", "-y", action="store_true", help="do not ask before something is downloaded"
+    )
+    _json(setup)
+    doctor = command(
+        "doctor",
+        "check everything, change nothing",
+        "Exit code: 0 ready, 1 something is missing, 3 something that only you can do.",
+        "doctor",
+        "doctor --json",
+    )
+    _json(doctor)
+
+
+def _add_sharing(command: Any) -> None:
+    share = command(
+        "share",
+        "host blocks of a model in the background",
+        "The server goes on after this command; `status` looks at it, `stop` ends it.\n"
+        "Options that are left out come from the configuration.",
+        "share torbiz-demo --new-swarm --wait",
+        "share petals-team/StableBeluga2 --blocks 4 --wait --timeout 900",
+        "share my-model --initial-peer /ip4/192.0.2.7/tcp/31337/p2p/Qm…",
+    )
+    share.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        default=argparse.SUPPRESS,
+        help="Hugging Face id, folder, or torbiz-demo (default: the configured model)",
+    )
+    _setting(share, "share.blocks", "BLOCKS")
+    _setting(share, "share.device", "DEVICE")
+    _setting(share, "share.torch_dtype", "DTYPE")
+    _setting(share, "share.quantization", "KIND")
+    _setting(share, "share.port", "N")
+    _setting(share, "share.throughput", "RATE")
+    _setting(share, "share.public_name", "NAME")
+    swarm = share.add_mutually_exclusive_group()
+    swarm.add_argument(
+        "--new-swarm",
+        dest="swarm.new_swarm",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="start a private swarm of your own",
+    )
+    _peers(swarm)
+    share.add_argument("--wait", action="store_true", help="return when the blocks are served")
+    share.add_argument(
+        "--timeout", type=_seconds, metavar="S", help="with --wait: give up waiting after S seconds"
+    )
+    status = command(
+        "status",
+        "what is shared, at what rate, and where it is reached",
+        "Exit code: 0 serving, 4 not serving (not sharing, or still starting).",
+        "status",
+        "status --json",
+    )
+    _json(status)
+    command(
+        "stop",
+        "stop sharing gracefully",
+        "The blocks are announced offline first. That nothing is shared is no failure.",
+        "stop",
+    )
+
+
+def _add_ask(command: Any) -> None:
+    ask = command(
+        "ask",
+        "ask a model of the swarm; the answer streams to stdout",
+        "Exit code: 0 answered, 1 failed, 5 nobody serves the model, 130 interrupted.",
+        'ask --model torbiz-demo "What is Petals?"',
+        "ask --demo --json < question.txt",
+    )
+    ask.add_argument(
+        "prompt",
+        nargs="*",
+        metavar="PROMPT",
+        help="the question; - or nothing reads it from standard input",
+    )
+    _setting(ask, "model", "M")
+    _setting(ask, "ask.system_prompt", "S")
+    _setting(ask, "ask.max_new_tokens", "N")
+    _setting(ask, "ask.temperature", "T")
+    _setting(ask, "ask.top_p", "P")
+    _setting(ask, "ask.seed", "S")
+    _peers(ask)
+    _json(ask)
+
+
+def _add_looking(command: Any) -> None:
+    logs = command(
+        "logs",
+        "print the logs",
+        "Without SOURCE all of them, each below its name.",
+        "logs",
+        "logs seeder -f",
+        "logs setup -n 50 --grep error",
+    )
+    logs.add_argument("source", nargs="?", metavar="SOURCE", help="seeder, inference, setup, app …")
+    logs.add_argument("-f", "--follow", action="store_true", help="print what comes, until Ctrl-C")
+    logs.add_argument(
+        "-n",
+        "--lines",
+        type=_line_count,
+        metavar="N",
+        help="the last N lines (default: logs.tail_lines; with --grep all)",
+    )
+    logs.add_argument("--grep", metavar="RE", help="only lines in which this expression is found")
+    models = command(
+        "models", "list the models that Petals can serve", "", "models", "models --json"
+    )
+    _json(models)
+    config = command(
+        "config",
+        "show, check or begin the configuration",
+        "  show   every key, its value, and where it came from\n"
+        "  check  check the file and the variables; exit code 2 if something is wrong\n"
+        "  init   write a file with every key explained, unless there is one\n"
+        "  path   print where the file is",
+        "config init",
+        "config show --demo",
+    )
+    config.add_argument("action", choices=("show", "check", "init", "path"), metavar="ACTION")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1e7:
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give seconds, above 0.")
+    return value
+
+
+def _line_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a number of lines.")
+    return int(text)

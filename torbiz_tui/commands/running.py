@@ -1,0 +1,42 @@
+"""Running a command on the services: an event loop, and an orderly end of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from torbiz_tui.assembly import Services, build_services
+from torbiz_tui.config import Config
+from torbiz_tui.paths import Paths
+
+
+def run_closing(config: Config, paths: Paths, body: Callable[[Services], Awaitable[int]]) -> int:
+    """Run `body`, close the services, return its exit code.
+
+    A SIGINT raises KeyboardInterrupt, a SIGTERM or SIGHUP SystemExit, after the closing.
+    """
+    ended_by: list[int] = []
+
+    async def run() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+
+        def end(number: int) -> None:
+            ended_by.append(number)
+            task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, end, number)
+        services = build_services(config, paths)
+        try:
+            return await body(services)
+        finally:
+            await services.close()
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        # The shell's convention for a process that a signal ended.
+        raise SystemExit(128 + ended_by[0] if ended_by else 1) from None

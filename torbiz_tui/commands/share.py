@@ -1,0 +1,73 @@
+"""`share`: hosts in the background."""
+
+from __future__ import annotations
+
+import asyncio
+
+from torbiz_tui.assembly import Services
+from torbiz_tui.broadcast import Subscription
+from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.output import PROGRAM, tell, write_line
+from torbiz_tui.errors import ExitCode, UsageError
+from torbiz_tui.sharing.state import Phase, SharingState
+
+
+def run(call: Call) -> int:
+    """Start the server; with `--wait` until it serves."""
+    timeout_s: float | None = call.options.timeout
+    if timeout_s is not None and not call.options.wait:
+        raise UsageError("--timeout says how long --wait waits: give --wait too.")
+
+    async def share(services: Services) -> int:
+        sharing = services.sharing
+        await sharing.attach()
+        with sharing.subscribe() as changes:
+            telling = asyncio.create_task(_tell_stages(changes), name="tell of the start")
+            try:
+                request = sharing.default_request()
+                await sharing.start(request)
+                if not call.options.wait:
+                    tell(
+                        f"Sharing {request.model} has begun; it goes on in the background"
+                        f" (see `{PROGRAM} status`, end it with `{PROGRAM} stop`)."
+                    )
+                    return ExitCode.OK
+                state = await sharing.wait_serving(timeout_s)
+            except asyncio.CancelledError:
+                if sharing.state.active:
+                    tell(f"The start goes on in the background; `{PROGRAM} stop` ends it.")
+                raise
+            finally:
+                telling.cancel()
+        for line in invitation(state, public=not (request.new_swarm or request.initial_peers)):
+            write_line(line)
+        return ExitCode.OK
+
+    return call.run(share)
+
+
+def invitation(state: SharingState, *, public: bool) -> list[str]:
+    """How others join: to ask, and to host too."""
+    assert state.spec is not None
+    model = state.spec.model
+    blocks = f" blocks {state.blocks[0]}:{state.blocks[1]} of" if state.blocks else ""
+    lines = [f"Serving{blocks} {model}."]
+    if public or not state.addresses:
+        return [*lines, f"To ask it: {PROGRAM} ask --model {model}"]
+    reachable = [a for a in state.addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
+    address = (reachable or list(state.addresses))[0]
+    lines += [
+        f"To ask it: {PROGRAM} ask --model {model} --initial-peer {address}",
+        f"To host more of it: {PROGRAM} share {model} --initial-peer {address}",
+    ]
+    if not reachable:
+        lines.append("It is on loopback: only this machine reaches it.")
+    return lines
+
+
+async def _tell_stages(changes: Subscription[SharingState]) -> None:
+    last = ""
+    async for state in changes:
+        if state.phase is Phase.STARTING and state.stage_text != last:
+            last = state.stage_text
+            tell(last)

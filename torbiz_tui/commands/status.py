@@ -1,0 +1,86 @@
+"""`status`: what is shared, how it goes, and where it is reached."""
+
+from __future__ import annotations
+
+from torbiz_tui.assembly import Services
+from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.output import write_json, write_line
+from torbiz_tui.errors import ExitCode
+from torbiz_tui.sharing.state import Phase, SharingState
+
+
+def run(call: Call) -> int:
+    """Print the state; the exit code says whether blocks are served now."""
+
+    async def show(services: Services) -> int:
+        state = await services.sharing.attach()
+        if call.options.json:
+            write_json(as_json(state, services.environment.hosting.name))
+        else:
+            for line in in_words(state, services.environment.hosting.name):
+                write_line(line)
+        return ExitCode.OK if state.phase is Phase.SERVING else ExitCode.NOT_SHARING
+
+    return call.run(show, create=False)
+
+
+def as_json(state: SharingState, environment: str) -> dict[str, object]:
+    """The state as `docs/commands.md` describes it."""
+    report, resources = state.exit_report, state.resources
+    return {
+        "phase": state.phase.value,
+        "stage": state.stage.value if state.stage is not None else None,
+        "model": state.spec.model if state.spec is not None else None,
+        "blocks": list(state.blocks) if state.blocks is not None else None,
+        "blocks_loaded": state.blocks_loaded,
+        "pid": state.pid if state.active else None,
+        "uptime_s": state.uptime_s if state.active else None,
+        "throughput": state.throughput,
+        "addresses": list(state.addresses),
+        "requests_open": state.requests_open,
+        "requests_total": state.requests_total,
+        "cpu_percent": resources.cpu_percent if resources is not None else None,
+        "memory_bytes": resources.memory_bytes if resources is not None else None,
+        "failure": state.failure or None,
+        "environment": environment,
+        "exit": None
+        if report is None
+        else {
+            "code": report.code,
+            "signal": report.signal,
+            "out_of_memory": report.out_of_memory,
+        },
+    }
+
+
+def in_words(state: SharingState, environment: str) -> list[str]:
+    """The state as lines for a person."""
+    if state.phase is Phase.STOPPED or state.spec is None:
+        return ["Not sharing."]
+    rows = [("state", state.phase.value)]
+    if state.phase is Phase.STARTING:
+        rows.append(("stage", state.stage_text))
+    rows.append(("model", state.spec.model))
+    if state.blocks is not None:
+        rows.append(("blocks", f"{state.blocks[0]}:{state.blocks[1]} of {state.spec.num_blocks}"))
+    if state.active:
+        rows += _running(state, environment)
+    if state.failure:
+        rows.append(("failure", state.failure))
+    if state.remedy:
+        rows.append(("to do", state.remedy))
+    rows += [("address", address) for address in state.addresses if state.active]
+    return [f"{name:<12}{value}" for name, value in rows]
+
+
+def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
+    rows = [("environment", environment), ("process", str(state.pid))]
+    if state.uptime_s is not None:
+        rows.append(("serving for", f"{state.uptime_s:.0f} s"))
+    if state.throughput is not None:
+        rows.append(("throughput", f"{state.throughput:g} tokens/s announced"))
+    rows.append(("requests", f"{state.requests_open} open, {state.requests_total} in all"))
+    if state.resources is not None:
+        memory = state.resources.memory_bytes / 2**20
+        rows.append(("uses", f"{state.resources.cpu_percent:.0f}% CPU, {memory:.0f} MiB"))
+    return rows

@@ -71,7 +71,7 @@ def tell_error(error: TorbizError) -> None:
     first, *others = error.lines()
     tell(f"{PROGRAM}: {first}")
     for line in others:
-        tell(f"  {line}")
+        tell(line if line.startswith(" ") else f"  {line}")
 
 
 def someone_watches() -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any, NoReturn
 
 from torbiz_tui import __version__
 from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.config_errors import nearest
 from torbiz_tui.config_schema import SETTINGS
+from torbiz_tui.config_values import Text
 from torbiz_tui.errors import ExitCode
 
+# argparse's own words for a choice that it does not have.
+_INVALID_CHOICE = re.compile(r"(\S+): invalid choice: '(.*)' \(choose from (.*)\)")
 SCREENS = ("setup", "share", "ask", "logs")
 
 _ABOUT = """\
@@ -38,7 +42,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and how to learn more; leave with exit code 2."""
-        tell(f"{PROGRAM}: {message.removeprefix('argument ')}")
+        message = message.removeprefix("argument ")
+        if match := _INVALID_CHOICE.fullmatch(message):
+            what, given, known = match.groups()
+            near = nearest(given, re.findall(r"'(.*?)'", known))
+            hint = (
+                f"; did you mean {near}?" if near else f"; known are {known.replace(chr(39), '')}."
+            )
+            message = f"{what}: {given!r} is not known{hint}"
+        tell(f"{PROGRAM}: {message}")
         tell(f"  See `{self.prog} --help`.")
         raise SystemExit(int(ExitCode.USAGE))
 
@@ -64,7 +76,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def _grammar() -> tuple[Parser, dict[str, Parser]]:
     everywhere = _global_options()
     parser = Parser(prog=PROGRAM, description=_ABOUT, epilog=_EXIT_CODES, parents=[everywhere])
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument(
         "--screen", choices=SCREENS, metavar="NAME", help=f"first screen: {', '.join(SCREENS)}"
     )
@@ -99,6 +110,7 @@ def _global_options() -> Parser:
         "--demo", action="store_true", help="the embedded demo: works with nothing else"
     )
     _setting(group, "environment", "NAME")
+    group.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     group.add_argument("--config", metavar="FILE", help="configuration file")
     group.add_argument(
         "--home", metavar="DIR", help="folder of everything (default: $TORBIZ_HOME or ~/.torbiz)"
@@ -109,7 +121,9 @@ def _global_options() -> Parser:
 def _setting(parser: Any, key: str, metavar: str, **more: Any) -> None:
     """Add the option of a key; the configuration checks its value, with all others."""
     setting = SETTINGS[key]
-    text = f"{setting.doc[0].lower()}{setting.doc[1:]} Accepted: {setting.kind.accepted}."
+    text = f"{setting.doc[0].lower()}{setting.doc[1:]}"
+    if setting.kind.accepted != Text.accepted:
+        text += f" Accepted: {setting.kind.accepted}."
     more.setdefault("metavar", metavar)
     parser.add_argument(
         setting.option,

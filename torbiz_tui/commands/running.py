@@ -24,8 +24,10 @@ def run_closing(config: Config, paths: Paths, body: Callable[[Services], Awaitab
         loop = asyncio.get_running_loop()
 
         def end(number: int) -> None:
-            ended_by.append(number)
-            task.cancel()
+            # A second one must not disturb the closing.
+            if not ended_by:
+                ended_by.append(number)
+                task.cancel()
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, end, number)

@@ -36,8 +36,11 @@ class TorbizApp(App[None]):
 
     TITLE = "torbiz"
     BINDINGS = [*keys.APP]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-medium"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-tall")]
     CSS = """
     Toast { max-width: 90%; }
+    .-narrow FooterKey.-command-palette { display: none; }
     Button.-textual-compact { min-width: 8; }
     """
 

@@ -88,7 +88,8 @@ class AskScreen(ModeScreen):
     def _show_model(self) -> None:
         model = self._model_name
         parts: list[str | tuple[str, str]] = [(model or "no model chosen", "bold")]
-        parts.append((f" · {swarm_of(self.services)} swarm", "$text-muted"))
+        swarm = swarm_of(self.services).split(",")[0]
+        parts.append((f" · {swarm}", "dim"))
         if self._is_demo:
             parts.append((f" · {DEMO_NOTE}", "$text-warning"))
         self.query_one("#model", Static).update(Content.assemble(*parts))
@@ -152,7 +153,7 @@ class AskScreen(ModeScreen):
             whole_seconds(time.monotonic() - self._since),
         ]
         if self._answering:
-            parts.append(("  Escape stops it", "$text-muted"))
+            parts.append(("  Escape stops it", "dim"))
         line.update(Content.assemble(*parts))
 
     # Warming up

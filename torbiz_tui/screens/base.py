@@ -41,8 +41,6 @@ class ModeScreen(Screen[None]):
     MODE: ClassVar[str]
     PURPOSE: ClassVar[str]
     BINDINGS = [*keys.MESSAGE]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-medium"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-tall")]
 
     def __init__(self, services: Services) -> None:
         super().__init__()

@@ -63,4 +63,4 @@ class HelpScreen(ModalScreen[None]):
         return Content.assemble(*parts)
 
     def _rows(self, bindings: Sequence[Binding]) -> list[tuple[str, str]]:
-        return [(shown, text) for shown, text, _ in keys.rows(bindings, self._keymap)]
+        return [(shown, text) for shown, text, _ in keys.rows(bindings, self._keymap, at_most=2)]

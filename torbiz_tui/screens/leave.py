@@ -8,7 +8,7 @@ from typing import Literal
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import ItemGrid, Vertical
+from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
@@ -37,7 +37,9 @@ class LeaveScreen(ModalScreen[Leaving]):
         overflow-y: auto;
     }
     LeaveScreen #buttons { height: auto; margin: 1 0 0 0; }
-    LeaveScreen Button { margin: 0 1 0 0; width: auto; padding: 0 1; }
+    LeaveScreen Button { width: 28; padding: 0 1; }
+    LeaveScreen.-short #frame { padding: 0 1; border: none; }
+    LeaveScreen.-short #buttons { margin: 0; }
     """
 
     def __init__(self, losses: Sequence[str], *, sharing: bool) -> None:
@@ -56,7 +58,7 @@ class LeaveScreen(ModalScreen[Leaving]):
             )
         with Vertical(id="frame"):
             yield Static(Content.assemble(*parts), markup=False)
-            with ItemGrid(id="buttons", min_column_width=14):
+            with Vertical(id="buttons"):
                 yield Button("Stay", id="stay", variant="primary", compact=True)
                 yield Button("Leave", id="leave", compact=True)
                 if self._sharing:

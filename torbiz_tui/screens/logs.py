@@ -35,6 +35,7 @@ class LogsScreen(ModeScreen):
         "scroll up and it stays where you are. Tokens are taken out, control characters are shown."
     )
     CSS_PATH = "logs.tcss"
+    AUTO_FOCUS = ""
     BINDINGS = [*keys.LOGS]
 
     def __init__(self, services: Services) -> None:
@@ -84,13 +85,13 @@ class LogsScreen(ModeScreen):
         if source is None:
             return
         if source.name not in self._panes:
-            pane = LogPane(empty_text=f"{source.title}: nothing logged yet.")
+            pane = LogPane(empty_text=f"Nothing logged yet. ({source.title})")
             self._panes[source.name] = pane
             await self.mount(pane, before="#query")
             self._follow(source, pane)
         for name, pane in self._panes.items():
             pane.display = name == source.name
-        if not self.query_one("#query", Input).has_focus:
+        if not self.query_one("#query", Input).has_class("-shown"):
             self._panes[source.name].focus()
         self._show_sources()
         self._show_status()
@@ -140,18 +141,18 @@ class LogsScreen(ModeScreen):
         if pane is None or source is None:
             return
         lines = f"{pane.line_count:,} lines" if pane.line_count != 1 else "1 line"
-        parts: list[str | tuple[str, str]] = [(f"{source.file.name} · {lines}", "$text-muted")]
+        parts: list[str | tuple[str, str]] = [(f"{source.file.name} · {lines}", "dim")]
+        if pane.match_text:
+            parts.append((f" · match {pane.match_text}", "bold"))
         if pane.following:
-            parts.append((" · following", "$text-muted"))
+            parts.append((" · following", "dim"))
         elif pane.new_lines:
             word = "line" if pane.new_lines == 1 else "lines"
             parts.append(
                 (f" · {pane.new_lines:,} new {word} below, G goes there", "bold $text-warning")
             )
         else:
-            parts.append((" · not following, G goes to the end", "$text-muted"))
-        if pane.match_text:
-            parts.append((f" · match {pane.match_text}", "bold"))
+            parts.append((" · not following, G goes to the end", "dim"))
         self.query_one("#status", Static).update(Content.assemble(*parts))
 
     async def action_choose(self, index: int) -> None:

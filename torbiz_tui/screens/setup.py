@@ -150,19 +150,19 @@ class SetupScreen(ModeScreen):
             (f"{mark} {status.title}: {status.state.value}", style)
         ]
         if status.optional:
-            parts.append((" (can be left out)", "$text-muted"))
+            parts.append((" (can be left out)", "dim"))
         if status.detail:
             parts.append(f"\n  {status.detail}")
         if status.instruction:
             parts.append((f"\n→ {status.instruction}", "bold"))
         if status.needs:
-            parts.append(("\n  Needs: ", "$text-muted"))
+            parts.append(("\n  Needs: ", "dim"))
             by_id = {other.id: other for other in self._plan.statuses}
             for number, need in enumerate(status.needs):
                 other = by_id[need]
                 need_mark, need_style = MARKS[other.state]
                 parts += [", " if number else "", (f"{need_mark} ", need_style)]
-                parts.append((other.title, "$text-muted"))
+                parts.append((other.title, "dim"))
         return Content.assemble(*parts)
 
     @on(OptionList.OptionHighlighted, "#steps")

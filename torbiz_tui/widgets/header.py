@@ -83,6 +83,8 @@ class HeaderBar(Widget):
         height: 1;
         background: $panel;
         color: $foreground;
+        link-style: none;
+        link-color: $foreground;
     }
     """
     sharing: reactive[SharingState] = reactive(SharingState, always_update=True)
@@ -120,6 +122,7 @@ class HeaderBar(Widget):
             (bare, tabs, self._state(short)),
             (bare, self._tabs(keys_only=True), self._state(long)),
             (bare, self._tabs(keys_only=True), self._state(short)),
+            (bare, self._tabs(keys_only=True), self._state(short, demo=False)),
         ]
 
     def _tabs(self, *, keys_only: bool = False) -> Content:
@@ -132,13 +135,13 @@ class HeaderBar(Widget):
             parts.append(tab)
         return Content.assemble(*parts)
 
-    def _state(self, *parts: str) -> Content:
+    def _state(self, *parts: str, demo: bool = True) -> Content:
         *before, sharing = parts
-        demo = (" DEMO ", "bold reverse") if self._services.demo else ""
+        label = (" DEMO ", "bold reverse") if demo and self._services.demo else ""
         return Content.assemble(
             " ",
-            *((f"{part} · ", "$text-muted") for part in before),
+            *((f"{part} · ", "dim") for part in before),
             (sharing, _COLOURS.get(self.sharing.phase, "")),
             " ",
-            demo,
+            label,
         )

@@ -70,7 +70,7 @@ SHARE = [
 ]
 
 ASK = [
-    _key("ask.stop", "escape", "stop", "Stop", "Stop the answer", show=True),
+    _key("ask.stop", "escape", "stop", "Stop", "Stop the answer, or close the message"),
     _key("ask.new", "ctrl+n", "new_conversation", "New", "Start a new conversation", show=True),
     Binding(
         "ctrl+y",
@@ -80,8 +80,24 @@ ASK = [
         tooltip="Copy the last answer",
         id="ask.copy",
     ),
-    _key("ask.page_up", "pageup", "page_up", "Back", "Scroll the conversation up"),
-    _key("ask.page_down", "pagedown", "page_down", "On", "Scroll the conversation down"),
+    Binding(
+        "pageup",
+        "page_up",
+        "Back",
+        show=False,
+        priority=True,  # the conversation is what there is to read, not the field
+        tooltip="Scroll the conversation up",
+        id="ask.page_up",
+    ),
+    Binding(
+        "pagedown",
+        "page_down",
+        "On",
+        show=False,
+        priority=True,
+        tooltip="Scroll the conversation down",
+        id="ask.page_down",
+    ),
 ]
 
 QUESTION = [
@@ -94,9 +110,7 @@ QUESTION = [
         tooltip="Begin a new line",
         id="question.newline",
     ),
-    _key(
-        "question.recall", "up", "recall", "Last question", "In an empty field: the last question"
-    ),
+    _key("question.recall", "up", "recall", "Last question", "The last question (empty field)"),
 ]
 
 LOGS = [
@@ -131,7 +145,7 @@ PANE = [
 ]
 
 GROUPS: dict[str, list[Binding]] = {
-    "Everywhere": APP,
+    "Everywhere": APP + MESSAGE,
     "Setup": STEPS + SETUP,
     "Share": SHARE,
     "Ask": QUESTION + ASK,
@@ -144,10 +158,10 @@ def known_ids() -> set[str]:
     return {binding.id for group in GROUPS.values() for binding in group if binding.id}
 
 
-def shown_keys(binding: Binding, keymap: dict[str, str]) -> str:
+def shown_keys(binding: Binding, keymap: dict[str, str], at_most: int = 9) -> str:
     """The keys of a binding for people: `F1, 1`; `keymap` has what the person has changed."""
     keys = keymap.get(binding.id or "", binding.key)
-    return ", ".join(_shown(key.strip()) for key in keys.split(",") if key.strip())
+    return ", ".join([_shown(key.strip()) for key in keys.split(",") if key.strip()][:at_most])
 
 
 _NAMES = {
@@ -175,9 +189,15 @@ def _shown(key: str) -> str:
     return name if len(name) == 1 else name.capitalize()
 
 
-def rows(bindings: Iterable[Binding], keymap: dict[str, str]) -> list[tuple[str, str, str]]:
+def rows(
+    bindings: Iterable[Binding], keymap: dict[str, str], at_most: int = 9
+) -> list[tuple[str, str, str]]:
     """Keys, what they do, and the id, for help and documentation."""
     return [
-        (shown_keys(binding, keymap), binding.tooltip or binding.description, binding.id or "")
+        (
+            shown_keys(binding, keymap, at_most),
+            binding.tooltip or binding.description,
+            binding.id or "",
+        )
         for binding in bindings
     ]

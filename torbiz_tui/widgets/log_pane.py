@@ -129,7 +129,9 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
             if removed:
                 if self._match is not None:
                     self._match = None
-                self.scroll_to(y=max(0, self.scroll_y - removed), animate=False, immediate=True)
+                self.scroll_to(
+                    y=max(0, self.scroll_y - removed), animate=False, immediate=True, force=True
+                )
         self.refresh()
         self.post_message(self.Changed(self))
 
@@ -165,10 +167,16 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
     def _to_end(self) -> None:
         self.following = True
         self.new_lines = 0
-        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
+        self.call_after_refresh(self._place_thumb)
+
+    def _place_thumb(self) -> None:
+        # A scrollbar that appears only now has missed where the view stands.
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = self.scroll_y
 
     def _to_row(self, row: float) -> None:
-        self.scroll_to(y=row, animate=False, immediate=True)
+        self.scroll_to(y=row, animate=False, immediate=True, force=True)
 
     def action_down(self) -> None:
         """One row down."""
@@ -195,7 +203,9 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
     def action_sideways(self, direction: int) -> None:
         """Left or right by half a screen, where lines are not broken."""
         step = max(1, self.scrollable_content_region.width // 2)
-        self.scroll_to(x=self.scroll_x + direction * step, animate=False, immediate=True)
+        self.scroll_to(
+            x=self.scroll_x + direction * step, animate=False, immediate=True, force=True
+        )
 
     def action_wrap(self) -> None:
         """Break long lines, or do not; the first line shown stays the first."""
@@ -204,7 +214,7 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
         self._wrap = not self._wrap
         self._lines.rewrap(max(1, self.scrollable_content_region.width) if self._wrap else 0)
         self._resize_virtual()
-        self.scroll_to(x=0, animate=False, immediate=True)
+        self.scroll_to(x=0, animate=False, immediate=True, force=True)
         if following:
             self._to_end()
         elif self.line_count:
@@ -284,7 +294,9 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
         if not self.line_count:
             text = self._empty_text if y == 0 else ""
             style = self.get_component_rich_style("log-pane--empty")
-            return self._strip(Text(text, style, no_wrap=True)).crop_extend(0, width, base)
+            empty = Text(text, no_wrap=True)
+            empty.stylize(style)
+            return self._strip(empty).crop_extend(0, width, base)
         row = scroll_y + y
         if row >= self._lines.rows:
             return Strip.blank(width, base)
@@ -301,7 +313,8 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
         line = self._lines[index]
         level = level_of(line)
         style = self.get_component_rich_style(f"log-pane--{level}") if level else self.rich_style
-        text = Text(piece, style, no_wrap=True, end="")
+        text = Text(piece, no_wrap=True, end="")
+        text.stylize(style)
         if self._query is not None:
             name = "log-pane--current" if index == self._match else "log-pane--match"
             marked = self.get_component_rich_style(name, partial=True)

@@ -13,7 +13,7 @@ def error_content(error: TorbizError) -> Content:
     parts: list[str | Content | tuple[str, str]] = [("✗ " + error.what, "bold $text-error")]
     if error.why:
         parts.append("\n  " + error.why)
-    parts.extend(("\n    " + line, "$text-muted") for line in error.details)
+    parts.extend(("\n    " + line, "dim") for line in error.details)
     if error.remedy:
         parts.append(("\n→ " + error.remedy, "bold"))
     return Content.assemble(*parts)

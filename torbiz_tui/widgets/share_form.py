@@ -78,6 +78,7 @@ class ShareForm(VerticalScroll, can_focus=False):
     ShareForm #blocks, ShareForm #port { width: 12; }
     ShareForm #device { width: 14; }
     ShareForm Field { margin: 0 0 1 0; }
+    ShareForm #intro { margin: 0 0 1 0; color: $text-muted; }
     ShareForm #field-other, ShareForm #field-peers { display: none; }
     ShareForm #field-other.-shown, ShareForm #field-peers.-shown { display: block; }
     ShareForm Button { padding: 0 1; margin: 0 0 0 10; }
@@ -98,6 +99,9 @@ class ShareForm(VerticalScroll, can_focus=False):
 
     def compose(self) -> Iterator[Widget]:
         """The fields, prefilled."""
+        yield Static(
+            "Lend this machine: it serves blocks of a model to those who ask it.", id="intro"
+        )
         base = self._base
         other: Select[str] = Select(
             [(base.model or "Choose a model", base.model), ("Another model…", _OTHER)],
@@ -116,12 +120,12 @@ class ShareForm(VerticalScroll, can_focus=False):
             Input(base.blocks, id="blocks", compact=True),
             hint="auto, a number, or a range such as 0:8",
         )
-        devices = [(device, device) for device in _DEVICES]
-        device = base.device if base.device in _DEVICES else "auto"
+        # A configuration may name one of several GPUs: cuda:1.
+        devices = [(name, name) for name in dict.fromkeys((*_DEVICES, base.device))]
         yield Field(
             "device",
             "Device",
-            Select(devices, value=device, allow_blank=False, id="device", compact=True),
+            Select(devices, value=base.device, allow_blank=False, id="device", compact=True),
         )
         yield Field("port", "Port", Input(str(base.port), id="port", compact=True))
         swarms = [
@@ -160,6 +164,9 @@ class ShareForm(VerticalScroll, can_focus=False):
         select.set_options([*options, ("Another model…", _OTHER)])
         keep = chosen if chosen == _OTHER or chosen in names else (names or [_OTHER])[0]
         if isinstance(keep, str):
+            # By way of another value: the same one would leave the old label standing.
+            with self.prevent(Select.Changed):
+                select.value = _OTHER
             select.value = keep
 
     def _title(self, model: ModelInfo) -> str:

@@ -25,7 +25,7 @@ class SharingPanel(VerticalScroll, can_focus=True):
     """Shows one SharingState; `show` may be called as often as it changes."""
 
     DEFAULT_CSS = """
-    SharingPanel { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
+    SharingPanel { height: 1fr; padding: 1 1; scrollbar-size-vertical: 1; }
     SharingPanel Static { height: auto; }
     SharingPanel #buttons { height: 1; margin: 1 0; }
     SharingPanel Button { padding: 0 1; margin: 0 1 0 0; }
@@ -73,7 +73,7 @@ def _facts(state: SharingState) -> Content:
 
 def _starting(state: SharingState, name: str) -> Content:
     since = f"  {whole_seconds(time.time() - state.started_at)}" if state.started_at else ""
-    parts: list[Part] = [(f"Starting {name}", "bold"), (since, "$text-muted"), "\n"]
+    parts: list[Part] = [(f"Starting {name}", "bold"), (since, "dim"), "\n"]
     stages = list(Stage)
     current = stages.index(state.stage) if state.stage is not None else 0
     for index, stage in enumerate(stages):
@@ -87,7 +87,7 @@ def _starting(state: SharingState, name: str) -> Content:
                 parts += [f"  {state.blocks_loaded} of {count}  "]
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
         else:
-            parts += ["\n", (f"· {title}", "$text-muted")]
+            parts += ["\n", (f"· {title}", "dim")]
     return Content.assemble(*parts)
 
 
@@ -95,14 +95,14 @@ def _serving(state: SharingState, name: str) -> Content:
     parts: list[Part] = [("✓ Sharing ", "bold $text-success"), (name, "bold"), "\n"]
 
     def row(label: str, *values: Part) -> None:
-        parts.extend([(f"\n{label:<{_LABEL}}", "$text-muted"), *values])
+        parts.extend([(f"\n{label:<{_LABEL}}", "dim"), *values])
 
     if state.uptime_s is not None:
         row("Serving for", whole_seconds(state.uptime_s))
     if state.blocks is not None:
         total = f" of {state.spec.num_blocks}" if state.spec is not None else ""
         count = state.blocks[1] - state.blocks[0]
-        row("Blocks", f"{state.blocks[0]}:{state.blocks[1]}", (f"  {count}{total}", "$text-muted"))
+        row("Blocks", f"{state.blocks[0]}:{state.blocks[1]}", (f"  {count}{total}", "dim"))
     if state.throughput is not None:
         row("Throughput", f"{state.throughput:,.0f} tokens/s per block")
     row("Requests", f"{state.requests_open} open, {state.requests_total} in all")
@@ -112,8 +112,8 @@ def _serving(state: SharingState, name: str) -> Content:
     if state.spec is not None:
         row("Port", str(state.spec.port))
     if state.addresses:
-        row("Invite with", ("y copies the first; give it to who should join", "$text-muted"))
-        parts += [f"\n  {address}" for address in state.addresses]
+        row("Invite with", ("y copies the first; give it to who should join", "dim"))
+        parts += [f"\n{address}" for address in state.addresses]
     return Content.assemble(*parts)
 
 
@@ -128,20 +128,20 @@ def _failure(state: SharingState) -> Content:
     if state.remedy:
         parts.append((f"\n→ {state.remedy}", "bold"))
     if report is not None and report.last_lines:
-        parts.append(("\n\nThe last lines of its log:", "$text-muted"))
-        parts += [(f"\n  {line}", "$text-muted") for line in report.last_lines]
+        parts.append(("\n\nThe last lines of its log:", "dim"))
+        parts += [(f"\n  {line}", "dim") for line in report.last_lines]
     return Content.assemble(*parts)
 
 
 def _events(events: tuple[SharingEvent, ...]) -> Content:
     if not events:
         return Content("")
-    parts: list[Part] = [("What happened", "$text-muted")]
+    parts: list[Part] = [("What happened", "dim")]
     for event in reversed(events[-_EVENTS_SHOWN:]):
         at = time.strftime("%H:%M:%S", time.localtime(event.at))
         mark = "! " if event.warning else "  "
         parts += [
-            (f"\n{at} ", "$text-muted"),
+            (f"\n{at} ", "dim"),
             (f"{mark}{event.text}", "$text-warning" if event.warning else ""),
         ]
     return Content.assemble(*parts)

@@ -13,7 +13,7 @@ from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.durations import whole_seconds
 
 MARKS = {
-    StepState.WAITING: ("·", "$text-muted"),
+    StepState.WAITING: ("·", "dim"),
     StepState.CHECKING: ("…", "$text-accent"),
     StepState.RUNNING: ("▸", "bold $text-accent"),
     StepState.READY: ("✓", "$text-success"),
@@ -21,7 +21,7 @@ MARKS = {
     StepState.BLOCKED: ("!", "bold $text-warning"),
     StepState.FAILED: ("✗", "bold $text-error"),
     StepState.CANCELLED: ("-", "$text-warning"),
-    StepState.SKIPPED: ("»", "$text-muted"),
+    StepState.SKIPPED: ("»", "dim"),
 }
 _STATE_WIDTH = 9
 _TIME_WIDTH = 12
@@ -35,7 +35,7 @@ def bar(fraction: float, width: int) -> Content:
     fraction = min(1.0, max(0.0, fraction))
     full = round(fraction * width)
     return Content.assemble(
-        ("━" * full, "$text-accent"), ("╌" * (width - full), "$text-muted"), f" {fraction:4.0%}"
+        ("━" * full, "$text-accent"), ("╌" * (width - full), "dim"), f" {fraction:4.0%}"
     )
 
 
@@ -53,7 +53,8 @@ def step_line(status: StepStatus, title_width: int, width: int) -> Content:
     )
     if width < _ROOM_FOR_DETAIL:
         return head
-    room = width - head.cell_length - _TIME_WIDTH
+    time_width = _TIME_WIDTH if time else 0
+    room = width - head.cell_length - time_width - 1
     detail: list[Content] = []
     if status.fraction is not None and status.state.active:
         progress = bar(status.fraction, min(_BAR_WIDTH, max(4, room - 6)))
@@ -62,8 +63,8 @@ def step_line(status: StepStatus, title_width: int, width: int) -> Content:
         detail.append(Content(" "))
     if room > 0:
         text = Content(status.detail).truncate(room, ellipsis=True, pad=True)
-        detail.append(text.stylize("$text-muted"))
-    return Content.assemble(head, *detail, (time.rjust(_TIME_WIDTH - 1), "$text-muted"))
+        detail.append(text.stylize("dim"))
+    return Content.assemble(head, *detail, (time.rjust(time_width), "dim"))
 
 
 class StepList(OptionList):

@@ -1,0 +1,223 @@
+"""Services that do what the contract says, without a process or a network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from torbiz_tui.broadcast import Broadcast, Subscription
+from torbiz_tui.config import Config
+from torbiz_tui.environments.base import ExitReport, ServerSpec
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference.events import (
+    AnswerDone,
+    ChatEvent,
+    GenerateOptions,
+    Message,
+    StageChanged,
+    TokenReceived,
+)
+from torbiz_tui.logs.sources import LogSource, log_sources
+from torbiz_tui.paths import Paths
+from torbiz_tui.setup.plan import SetupPlan
+from torbiz_tui.setup.step import CheckResult, Reporter, Step
+from torbiz_tui.sharing.request import ShareRequest
+from torbiz_tui.sharing.state import Phase, SharingState
+
+if TYPE_CHECKING:
+    from torbiz_tui.assembly import Services
+
+SPEC = ServerSpec(model="torbiz-demo", source="/models/demo", num_blocks=8, new_swarm=True)
+
+
+class FakeStep(Step):
+    """Is missing until applied; `gate` holds `apply` until it is set."""
+
+    id = "one"
+    title = "First step"
+
+    def __init__(
+        self, result: CheckResult | None = None, *, error: TorbizError | None = None
+    ) -> None:
+        self.result = result or CheckResult.missing("not there yet")
+        self.error = error
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.lines: tuple[str, ...] = ("fetching", "done")
+        self.fraction: float | None = 0.45
+        self.applied = 0
+
+    async def check(self) -> CheckResult:
+        return self.result
+
+    async def apply(self, report: Reporter) -> None:
+        self.applied += 1
+        for line in self.lines:
+            report.output(line)
+        report.progress(self.fraction, "half-way")
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.result = CheckResult.ready("there now")
+
+
+def step(
+    step_id: str, step_title: str, *step_needs: str, optional_step: bool = False
+) -> type[FakeStep]:
+    class Made(FakeStep):
+        id: ClassVar[str] = step_id
+        title: ClassVar[str] = step_title
+        needs: ClassVar[tuple[str, ...]] = step_needs
+        optional: ClassVar[bool] = optional_step
+
+    return Made
+
+
+class FakeSharing:
+    """Goes where the test sends it with `become`."""
+
+    def __init__(self) -> None:
+        self.state = SharingState()
+        self.request = ShareRequest("torbiz-demo", new_swarm=True, loopback=True)
+        self.started: list[ShareRequest] = []
+        self.stopped = 0
+        self.attached = 0
+        self.error: Exception | None = None
+        self._broadcast: Broadcast[SharingState] = Broadcast()
+
+    def become(self, state: SharingState) -> None:
+        self.state = state
+        self._broadcast.publish(state)
+
+    def subscribe(self) -> AbstractContextManager[Subscription[SharingState]]:
+        return self._broadcast.subscribe()
+
+    def default_request(self, model: str | None = None) -> ShareRequest:
+        return self.request if model is None else replace(self.request, model=model)
+
+    async def attach(self) -> SharingState:
+        self.attached += 1
+        return self.state
+
+    async def start(self, request: ShareRequest) -> None:
+        if self.error is not None:
+            raise self.error
+        self.started.append(request)
+        spec = replace(SPEC, model=request.model, new_swarm=request.new_swarm, port=request.port)
+        self.become(SharingState(phase=Phase.STARTING, spec=spec))
+
+    async def stop(self) -> ExitReport | None:
+        self.stopped += 1
+        self.become(SharingState())
+        return ExitReport(code=0)
+
+    async def close(self) -> None:
+        pass
+
+
+Script = Callable[[Sequence[Message]], AsyncIterator[ChatEvent]]
+
+
+class FakeInference:
+    """Answers with `pieces`, or fails with `error` after them; `gate` holds it before the end."""
+
+    def __init__(self) -> None:
+        self.model = "torbiz-demo"
+        self.stage = ""
+        self.pieces: Sequence[str] = ("Petals ", "is ", "a swarm.")
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked: list[list[Message]] = []
+        self.options: list[GenerateOptions] = []
+        self.warmed = 0
+        self.warm_error: Exception | None = None
+        self._cancelled = asyncio.Event()
+        self._broadcast: Broadcast[StageChanged] = Broadcast()
+
+    def choose(self, model: str) -> None:
+        self.model = model
+
+    def subscribe(self) -> AbstractContextManager[Subscription[StageChanged]]:
+        return self._broadcast.subscribe()
+
+    def become(self, stage: str) -> None:
+        self.stage = stage
+        self._broadcast.publish(StageChanged(stage))
+
+    async def warm(self) -> None:
+        self.warmed += 1
+        if self.warm_error is not None:
+            raise self.warm_error
+
+    async def ask(
+        self, messages: Sequence[Message], options: GenerateOptions
+    ) -> AsyncIterator[ChatEvent]:
+        self.asked.append(list(messages))
+        self.options.append(options)
+        self._cancelled.clear()
+        for piece in self.pieces:
+            yield TokenReceived(piece)
+            await asyncio.sleep(0)
+        count = len(self.pieces)
+        waiting = [
+            asyncio.create_task(self.gate.wait()),
+            asyncio.create_task(self._cancelled.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if self._cancelled.is_set():
+            yield AnswerDone("cancelled", 5, 0, count, 0.5, 9.0)
+            return
+        if self.error is not None:
+            raise self.error
+        yield AnswerDone("stop", 5, 0, count, 0.5, 12.3)
+
+    async def cancel(self) -> None:
+        self._cancelled.set()
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class FakeEnvironment:
+    name: str = "native"
+
+
+@dataclass
+class FakeServices:
+    """What the app needs of the services."""
+
+    paths: Paths
+    setup: SetupPlan
+    config: Config = field(default_factory=lambda: Config(demo=True, model="torbiz-demo"))
+    environment: FakeEnvironment = field(default_factory=FakeEnvironment)
+    sharing: FakeSharing = field(default_factory=FakeSharing)
+    inference: FakeInference = field(default_factory=FakeInference)
+
+    @property
+    def demo(self) -> bool:
+        return self.config.demo
+
+    def log_sources(self) -> list[LogSource]:
+        return log_sources(self.paths)
+
+    async def close(self) -> None:
+        await self.setup.close()
+
+    def typed(self) -> Services:
+        return cast("Services", self)
+
+
+def fake_services(home: Path, *steps: Step) -> FakeServices:
+    paths = Paths(home)
+    paths.ensure()
+    return FakeServices(paths, SetupPlan(steps or [FakeStep()]))

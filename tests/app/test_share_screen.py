@@ -1,0 +1,195 @@
+"""Share: the form keeps what was typed, the server is shown as it is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from textual.widgets import Input, Select
+
+from tests.app.conftest import app_of
+from tests.app.fakes import SPEC, FakeServices
+from tests.app.seeing import screen_text, until, until_gone, until_shown
+from torbiz_tui.environments.base import ExitReport, ResourceSample
+from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
+
+ADDRESS = "/ip4/192.168.1.20/tcp/31337/p2p/QmPeer"
+SERVING = SharingState(
+    phase=Phase.SERVING,
+    stage=Stage.SERVING,
+    spec=SPEC,
+    blocks=(0, 8),
+    serving_since=1.0,
+    throughput=812.0,
+    addresses=(ADDRESS,),
+    requests_total=42,
+    resources=ResourceSample(87.0, 612_000_000, 3),
+    events=(SharingEvent(time.time(), "A [red]request[/red] came"),),
+)
+
+
+async def test_enter_starts_with_what_the_configuration_says(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "torbiz-demo", "31337", "a new private swarm")
+        await pilot.press("enter")
+        await until(pilot, lambda: services.sharing.started, "started")
+    assert services.sharing.started == [services.sharing.request]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("port", "99999", "A number from 1 to 65535"),
+        ("port", "", "A number from 1 to 65535"),
+        ("blocks", "3:99", "torbiz-demo, which has 8"),
+        ("blocks", "many", "auto, a number"),
+        ("blocks", "0", "auto, a number"),
+    ],
+)
+async def test_a_wrong_field_says_so_and_keeps_what_was_typed(
+    services: FakeServices, field: str, value: str, message: str
+) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "torbiz-demo  (8 blocks")
+        app.screen.query_one(f"#{field}", Input).value = value
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗", message)
+        assert app.screen.query_one(f"#{field}", Input).value == value
+        assert app.focused is not None
+        assert app.focused.id == field
+    assert services.sharing.started == []
+
+
+async def test_joining_needs_an_address(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        app.screen.query_one("#swarm", Select).value = "join"
+        await until_shown(pilot, "Address")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "a member of the swarm has sent you")
+        app.screen.query_one("#peers", Input).value = f"{ADDRESS}, {ADDRESS}"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: services.sharing.started, "started")
+    request = services.sharing.started[0]
+    assert request.initial_peers == (ADDRESS, ADDRESS)
+    assert not request.new_swarm
+    assert not request.loopback
+
+
+async def test_any_hub_id_can_be_typed(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        app.screen.query_one("#model", Select).value = "\0other"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Name a model")
+        app.screen.query_one("#other", Input).value = "me/mine"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: services.sharing.started, "started")
+    assert services.sharing.started[0].model == "me/mine"
+
+
+async def test_a_refusal_of_the_service_is_shown_at_its_field(services: FakeServices) -> None:
+    services.sharing.error = UsageError(
+        "The port 31337 is taken.", remedy="Choose another.", code="port_taken"
+    )
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ The port 31337 is taken. Choose another.")
+        assert app.focused is not None
+        assert app.focused.id == "port"
+
+
+async def test_other_errors_say_what_why_and_the_remedy(services: FakeServices) -> None:
+    services.sharing.error = TorbizError("Not ready.", why="No [b]venv[/b].", remedy="F1 helps.")
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ Not ready.", "No [b]venv[/b].", "→ F1 helps.", "torbiz-demo")
+        await pilot.press("escape")
+        await until_gone(pilot, "Not ready.")
+
+
+async def test_something_unforeseen_is_one_sentence_and_a_traceback_in_the_log(
+    services: FakeServices,
+) -> None:
+    services.sharing.error = RuntimeError("boom [/]")
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "RuntimeError: boom [/]", "Start sharing")
+    assert "Traceback" in (services.paths.logs / "app.log").read_text()
+
+
+async def test_the_stages_of_a_start(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(
+            SharingState(
+                phase=Phase.STARTING,
+                stage=Stage.LOADING,
+                spec=SPEC,
+                blocks=(0, 8),
+                blocks_loaded=3,
+                started_at=time.time() - 12,
+            )
+        )
+        await until_shown(
+            pilot, "✓ Connecting to the swarm", "▸ Loading blocks  3 of 8", "· Serving", "12 s"
+        )
+
+
+async def test_a_serving_server_is_told_and_stopped(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        services.sharing.become(replace(SERVING, serving_since=time.time() - 125))
+        await until_shown(
+            pilot, "Sharing torbiz-demo", "2 min", "0:8", "812 tokens/s", "42 in all", "612 MB"
+        )
+        await until_shown(pilot, ADDRESS, "A [red]request[/red] came")
+        await pilot.press("y")
+        await until_shown(pilot, "your terminal decides")
+        assert app.clipboard == ADDRESS
+        await pilot.press("x")
+        await until_shown(pilot, "Start sharing")
+    assert services.sharing.stopped == 1
+
+
+async def test_stopping_asks_while_requests_are_open(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(replace(SERVING, requests_open=2))
+        await until_shown(pilot, "2 open")
+        await pilot.press("x")
+        await until_shown(pilot, "2 requests are being answered")
+        await pilot.press("escape")
+        await until_gone(pilot, "2 requests are")
+        assert services.sharing.stopped == 0
+
+
+async def test_a_server_that_died_is_explained_and_can_be_retried(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        app.screen.query_one("#port", Input).value = "31999"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Starting torbiz-demo")
+        services.sharing.become(
+            SharingState(
+                phase=Phase.FAILED,
+                spec=SPEC,
+                failure="The server has ended.",
+                remedy="Host fewer blocks.",
+                exit_report=ExitReport(out_of_memory=True, last_lines=("MemoryError [x]",)),
+            )
+        )
+        await until_shown(pilot, "Sharing has ended", "ran out of memory", "MemoryError [x]")
+        await until_shown(pilot, "→ Host fewer blocks.")
+        await pilot.press("r")
+        await until(pilot, lambda: len(services.sharing.started) == 2, "retried")
+        assert "Starting" in screen_text(app)
+    assert services.sharing.started[1].port == 31999

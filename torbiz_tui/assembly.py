@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
@@ -12,13 +14,15 @@ from torbiz_tui.environments.base import Environment
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.petals_stack import PetalsStack
 from torbiz_tui.errors import UsageError
-from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers, not_served
 from torbiz_tui.logs.sources import LogSource, log_sources
 from torbiz_tui.paths import Paths
 from torbiz_tui.setup.plan import SetupPlan
 from torbiz_tui.setup.step import Step
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
+
+if TYPE_CHECKING:
+    from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers
 
 
 @dataclass
@@ -30,7 +34,18 @@ class Services:
     environment: Environment
     setup: SetupPlan
     sharing: SharingService
-    inference: InferenceService
+
+    @cached_property
+    def inference(self) -> InferenceService:
+        """The chat service; loaded when the first question is near, not at the start."""
+        from torbiz_tui.inference.service import InferenceService
+
+        return InferenceService(
+            self.environment.inference,
+            self.paths,
+            self.config,
+            _peer_finder(self.config, self.sharing),
+        )
 
     @property
     def demo(self) -> bool:
@@ -47,7 +62,8 @@ class Services:
         A hosted server goes on.
         """
         await self.setup.close()
-        await self.inference.close()
+        if "inference" in self.__dict__:
+            await self.inference.close()
         await self.sharing.close()
 
 
@@ -64,9 +80,6 @@ def build_services(config: Config, paths: Paths) -> Services:
         environment=environment,
         setup=SetupPlan(_steps(environment)),
         sharing=sharing,
-        inference=InferenceService(
-            environment.inference, paths, config, _peer_finder(config, sharing)
-        ),
     )
 
 
@@ -101,6 +114,8 @@ def _steps(environment: Environment) -> list[Step]:
 
 
 def _peer_finder(config: Config, sharing: SharingService) -> FindPeers:
+    from torbiz_tui.inference.service import not_served
+
     async def find(model: ModelInfo) -> SwarmPeers:
         """The configured peers, else those of the swarm that this machine hosts in."""
         if config.swarm.initial_peers:

@@ -12,7 +12,7 @@ from torbiz_tui.errors import TorbizError
 _OWNER_ONLY = 0o700
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Paths:
     """The files of one home folder (`$TORBIZ_HOME`, by default `~/.torbiz`)."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from torbiz_tui.setup.step import Step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerSpec:
     """What to host and how; the arguments of `run_petals_seeder.py`.
 
@@ -36,9 +36,10 @@ class ServerSpec:
     announce_maddrs: tuple[str, ...] = ()
     public_name: str = ""
     attn_cache_tokens: int | None = None
+    update_period_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerRecord:
     """The hosted server as it is remembered between runs of the app.
 
@@ -56,7 +57,7 @@ class ServerRecord:
     log_offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExitReport:
     """How the hosted server ended; `code` and `signal` are None when nobody saw it.
 
@@ -84,7 +85,7 @@ class ExitReport:
         return "It ended normally." if self.code == 0 else f"It ended with exit code {self.code}."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResourceSample:
     """What the hosted server uses: CPU in percent of one core, resident memory in bytes."""
 
@@ -113,7 +114,7 @@ class RunnerProcess(ABC):
         """End it: ask, wait `grace_s` seconds, kill; nothing of it is left afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunnerCommand:
     """A runner script and its arguments; `secrets` go into its environment, never into argv."""
 
@@ -175,7 +176,7 @@ class EnvironmentDriver(ABC):
         """Start a runner script. Raises TorbizError when the environment is not ready."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Environment:
     """The pair that a platform uses: where it hosts, and where it asks from."""
 

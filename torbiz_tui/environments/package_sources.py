@@ -20,7 +20,7 @@ _SECTIONS = ("global", "install")
 _KEYS = ("index-url", "extra-index-url", "find-links", "cert", "proxy", "trusted-host", "no-index")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PackageSources:
     """Options and environment variables for uv that mean what the person has configured."""
 

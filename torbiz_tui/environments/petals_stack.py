@@ -26,7 +26,7 @@ from torbiz_tui.setup.step import Reporter
 _LOCK_POLL_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stamp:
     """What `env/torbiz-stack.json` remembers of the last installation.
 

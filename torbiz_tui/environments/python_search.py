@@ -22,7 +22,7 @@ _PROBE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PythonCandidate:
     """An interpreter that was looked at; `refusal` is empty when it fits."""
 
@@ -41,7 +41,7 @@ class PythonCandidate:
         return f"{self.path}{version}: {self.refusal or 'fits'}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PythonSearch:
     """What the search found: the one to use, and all that were looked at."""
 

@@ -24,6 +24,8 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
     }
     if spec.attn_cache_tokens is not None:
         options["--attn-cache-tokens"] = str(spec.attn_cache_tokens)
+    if spec.update_period_s is not None:
+        options["--update-period"] = str(spec.update_period_s)
     for option, value in options.items():
         if value:
             arguments += [option, value]

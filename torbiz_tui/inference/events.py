@@ -17,7 +17,7 @@ STAGE_TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 
@@ -25,7 +25,7 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GenerateOptions:
     """How to answer; temperature 0 is greedy, `seed` None is a different answer each time."""
 
@@ -35,21 +35,21 @@ class GenerateOptions:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageChanged:
     """The runner is warming up: `stage` is a key of STAGE_TITLES."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenReceived:
     """The next piece of the answer, sanitized."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnswerDone:
     """The answer is complete; times in seconds."""
 

@@ -52,7 +52,7 @@ class _Runner:
         self.ended = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Wanted:
     """What a runner is started for."""
 

@@ -19,7 +19,7 @@ _TABLE.update(dict.fromkeys(range(55296, 57344), "�"))
 del _TABLE[0x09]
 _TEXT_TABLE = {code: shown for code, shown in _TABLE.items() if code != 0x0A}
 _TEXT_TABLE[0x0D] = ""
-_NEEDS_WORK = re.compile("[" + "".join(re.escape(chr(code)) for code in _TABLE) + "]")
+_NEEDS_WORK = re.compile(f"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff{_BIDI_AND_INVISIBLE}]")
 
 
 def sanitize_line(line: str) -> str:

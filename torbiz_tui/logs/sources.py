@@ -15,7 +15,7 @@ _KNOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogSource:
     """A named log file; it may not exist yet."""
 

@@ -43,7 +43,7 @@ class StepState(StrEnum):
         return self in (StepState.READY, StepState.SKIPPED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepStatus:
     """A step as the interface shows it; `elapsed_s` stands still once it is done."""
 
@@ -65,14 +65,14 @@ class StepStatus:
         return self.elapsed_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepChanged:
     """A step's status is now another one."""
 
     status: StepStatus
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepOutput:
     """Lines that a step's tools printed, already sanitized."""
 
@@ -80,7 +80,7 @@ class StepOutput:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlanFinished:
     """Nothing runs any more."""
 

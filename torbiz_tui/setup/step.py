@@ -17,7 +17,7 @@ class Readiness(StrEnum):
     BLOCKED = "blocked"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CheckResult:
     """The outcome of a check.
 
@@ -45,7 +45,7 @@ class CheckResult:
         return cls(Readiness.BLOCKED, detail, instruction)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reporter:
     """How a running step tells of itself.
 

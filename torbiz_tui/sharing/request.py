@@ -9,10 +9,12 @@ from torbiz_tui.catalogue import DEMO_MODEL, ModelInfo
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import UsageError
 
+# A server that dies stays "online" for others until twice this has passed; Petals' default is 120.
+_DEMO_UPDATE_PERIOD_S = 10
 _BLOCKS = re.compile(r"^(?:auto|\d+|\d+:\d+)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShareRequest:
     """What a person asks for; see `ServerSpec` for the forms.
 
@@ -76,6 +78,7 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         announce_maddrs=request.announce_maddrs,
         public_name=request.public_name,
         attn_cache_tokens=request.attn_cache_tokens,
+        update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo else None,
     )
 
 

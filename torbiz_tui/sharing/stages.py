@@ -36,7 +36,7 @@ _CLOSE = re.compile(r"^rpc_inference\.close\(")
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogLine:
     """A parsed line; `at` is in seconds since the epoch, now where the line has no time."""
 

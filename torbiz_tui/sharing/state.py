@@ -42,7 +42,7 @@ STAGE_TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SharingEvent:
     """Something that happened to the server, in plain words; `at` is seconds since the epoch."""
 
@@ -51,7 +51,7 @@ class SharingEvent:
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SharingState:
     """One moment of the hosted server.
 

@@ -1,0 +1,194 @@
+"""Asking the demo model through a real swarm of one server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import demo_config
+from torbiz_tui.assembly import Services, build_services
+from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.inference.events import (
+    AnswerDone,
+    GenerateOptions,
+    Message,
+    StageChanged,
+    TokenReceived,
+)
+from torbiz_tui.paths import Paths, demo_model
+
+pytestmark = pytest.mark.swarm
+
+QUESTION = "What is a swarm?"
+
+LOCAL_ANSWERS = """
+import json, sys, torch
+from transformers import AutoTokenizer, LlamaForCausalLM
+folder, questions = sys.argv[1], json.loads(sys.argv[2])
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = LlamaForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
+answers = []
+for question in questions:
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt"
+    )
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=200,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    answers.append(tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True))
+print(json.dumps(answers))
+"""
+
+
+def local_answers(python: Path, questions: list[str]) -> list[str]:
+    """What the same model says without a swarm, by transformers alone."""
+    printed = subprocess.run(
+        [python, "-W", "ignore", "-c", LOCAL_ANSWERS, demo_model(), json.dumps(questions)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers: list[str] = json.loads(printed.stdout.splitlines()[-1])
+    return answers
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory, stack_home: Path) -> Path:
+    home = tmp_path_factory.mktemp("asking") / "home"
+    paths = Paths(home)
+    paths.ensure()
+    paths.env.symlink_to(Paths(stack_home).env, target_is_directory=True)
+    return home
+
+
+@pytest.fixture
+async def services(shared_home: Path) -> AsyncIterator[Services]:
+    services = build_services(demo_config(shared_home), Paths(shared_home))
+    await services.sharing.start(services.sharing.default_request())
+    await services.sharing.wait_serving(60)
+    yield services
+    await services.inference.close()
+    await services.sharing.stop()
+    await services.close()
+
+
+async def answer(
+    services: Services, *contents: str, max_new_tokens: int = 200
+) -> tuple[str, AnswerDone, list[str]]:
+    """Ask with the turns so far; the text, the end, and the stages on the way."""
+    roles = ("user", "assistant")
+    messages = [Message(roles[at % 2], content) for at, content in enumerate(contents)]  # type: ignore[arg-type]
+    text, stages, done = "", [], None
+    async with asyncio.timeout(90):
+        async for event in services.inference.ask(
+            messages, GenerateOptions(max_new_tokens=max_new_tokens)
+        ):
+            if isinstance(event, TokenReceived):
+                text += event.text
+            elif isinstance(event, StageChanged):
+                stages.append(event.stage)
+            else:
+                done = event
+    assert done is not None
+    return text, done, stages
+
+
+async def test_the_swarm_says_what_the_model_says_locally(
+    services: Services, petals_python: Path
+) -> None:
+    questions = [QUESTION, "How do I stop sharing?", "What is the weather today?"]
+    local = await asyncio.to_thread(local_answers, petals_python, questions)
+    through_swarm = [(await answer(services, question))[0] for question in questions]
+    assert [text.strip() for text in through_swarm] == [text.strip() for text in local]
+    assert all(local)
+
+    # A second turn goes on in the same session: only the new tokens travel.
+    text, done, stages = await answer(
+        services, QUESTION, through_swarm[0], "How do I stop sharing?"
+    )
+    assert text
+    assert stages == []
+    _text, again, _ = await answer(
+        services, QUESTION, through_swarm[0], "How do I stop sharing?", text, "What is a block?"
+    )
+    assert done.finish_reason == again.finish_reason == "stop"
+    assert again.reused_tokens > done.prompt_tokens
+    assert again.tokens_per_s > 0
+
+
+async def test_stages_are_told_while_it_warms_up(services: Services) -> None:
+    _text, _done, stages = await answer(services, QUESTION)
+    assert stages[0] == "importing"
+    order = ["importing", "tokenizer", "connecting", "routing", "ready"]
+    assert sorted(set(stages), key=order.index) == list(dict.fromkeys(stages))
+
+
+async def test_cancel_keeps_the_part_and_the_next_question_works(services: Services) -> None:
+    text, pieces, done = "", 0, None
+    asking = services.inference.ask([Message("user", QUESTION)], GenerateOptions())
+    async with asyncio.timeout(60):
+        async for event in asking:
+            if isinstance(event, TokenReceived):
+                text += event.text
+                pieces += 1
+                if pieces == 3:
+                    await services.inference.cancel()
+            elif isinstance(event, AnswerDone):
+                done = event
+    assert done is not None
+    assert done.finish_reason == "cancelled"
+    assert text
+    whole, again, stages = await answer(services, QUESTION)
+    assert whole.startswith(text)
+    assert again.finish_reason == "stop"
+    assert stages == []
+
+
+async def test_a_runner_that_dies_keeps_the_part_and_is_replaced(services: Services) -> None:
+    text = ""
+    asking = services.inference.ask([Message("user", QUESTION)], GenerateOptions())
+    with pytest.raises(TorbizError, match="chat runner has died") as caught:
+        async with asyncio.timeout(60):
+            async for event in asking:
+                if isinstance(event, TokenReceived):
+                    text += event.text
+                    for process in psutil.process_iter(["cmdline"]):
+                        line = " ".join(process.info["cmdline"] or [])
+                        if "run_petals_inference.py" in line and str(demo_model()) in line:
+                            os.kill(process.pid, signal.SIGKILL)
+    assert caught.value.code == "runner_died"
+    assert "SIGKILL" in caught.value.why
+    assert text
+    whole, _done, stages = await answer(services, QUESTION)
+    assert whole.startswith(text)
+    assert stages[0] == "importing"
+
+
+async def test_nobody_serves_the_model(demo_home: Path) -> None:
+    services = build_services(demo_config(demo_home), Paths(demo_home))
+    with pytest.raises(NotServedError, match="Nobody serves torbiz-demo") as caught:
+        await answer(services, QUESTION)
+    assert "torbiz-tui share torbiz-demo" in caught.value.remedy
+    await services.close()
+
+
+async def test_some_blocks_are_missing(demo_home: Path) -> None:
+    config = demo_config(demo_home, **{"share.blocks": "0:5"})
+    services = build_services(config, Paths(demo_home))
+    await services.sharing.start(services.sharing.default_request())
+    await services.sharing.wait_serving(60)
+    with pytest.raises(NotServedError) as caught:
+        await answer(services, QUESTION)
+    assert "5 to 7" in caught.value.why
+    await services.inference.close()
+    await services.sharing.stop()
+    await services.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +92,16 @@ def demo_info() -> ModelInfo:
 
 def known_models(paths: Paths) -> list[ModelInfo]:
     """The demo, the folders in `models/`, then hub models; reads files only."""
-    found = [demo_info()]
-    for config in sorted(paths.models.glob("*/config.json")):
-        try:
-            found.append(local_info(config.parent))
-        except TorbizError:
-            # A folder that cannot be served is refused with its reason when it is chosen.
-            continue
+    found: list[ModelInfo] = []
+    folders = [config.parent for config in sorted(paths.models.glob("*/config.json"))]
+    describers: list[Callable[[], ModelInfo]] = [
+        demo_info,
+        *(partial(local_info, folder) for folder in folders),
+    ]
+    for describe in describers:
+        # What cannot be served is refused with its reason when it is chosen by name.
+        with contextlib.suppress(TorbizError):
+            found.append(describe())
     return found + list(_HUB_MODELS)
 
 

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -259,7 +260,7 @@ class NativeDriver(EnvironmentDriver):
             try:
                 process = self._sampled.get(pid) or psutil.Process(pid)
                 cpu += process.cpu_percent()
-                memory += process.memory_info().rss
+                memory += _own_memory(process)
                 current[pid] = process
             except psutil.Error:
                 continue
@@ -313,6 +314,13 @@ def _port_owner(port: int) -> str:
                 name = psutil.Process(connection.pid).name()
                 return f" by {name} (process {connection.pid})"
     return ""
+
+
+def _own_memory(process: psutil.Process) -> int:
+    """Resident bytes, pages that forked processes share counted once among them (Linux)."""
+    if sys.platform == "linux":
+        return int(process.memory_full_info().pss)
+    return int(process.memory_info().rss)
 
 
 def _descendants(pid: int) -> dict[int, str]:

@@ -31,6 +31,7 @@ _NUMBERS = re.compile(r"\d+")
 _LOADED = re.compile(r"^Loaded \S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
 _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
+_LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _OPEN = re.compile(r"^rpc_inference\.open\(")
 _CLOSE = re.compile(r"^rpc_inference\.close\(")
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
@@ -153,7 +154,9 @@ def _addresses(text: str) -> tuple[str, ...]:
         return ()
     if not isinstance(found, list):
         return ()
-    return tuple(address for address in found if isinstance(address, str))
+    addresses = [address for address in found if isinstance(address, str)]
+    # The first one is what a friend is given, who has no use for this machine's loopback.
+    return tuple(sorted(addresses, key=lambda address: address.startswith(_LOOPBACK)))
 
 
 def _event(

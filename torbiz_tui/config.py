@@ -57,7 +57,7 @@ DEMO_VALUES: Mapping[str, object] = {
 """What `demo` stands for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """Where a value came from; `place` is the file with its line, the variable, or the option."""
 
@@ -71,7 +71,7 @@ class Origin:
 _DEFAULT = Origin("default")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedConfig:
     """The configuration, where each of its values came from, and what looks like a slip."""
 
@@ -184,7 +184,7 @@ def _from_command_line(overrides: Mapping[str, object], problems: list[Problem])
         try:
             layer.values[key] = kind.parse(value) if isinstance(value, str) else kind.check(value)
         except RejectedError:
-            given = kind.text(value)
+            given = value if isinstance(value, str) else kind.text(value)
             problems.append(rejected(place, key, given, kind.accepted))
         layer.origins[key] = Origin("option", place)
     return layer

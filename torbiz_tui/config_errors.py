@@ -10,7 +10,7 @@ from torbiz_tui.errors import UsageError
 _SHOWN_CHARACTERS = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Problem:
     """One mistake; `where` is a file with its line, a variable or an option."""
 

@@ -21,7 +21,7 @@ def read_text(file: Path, problems: list[Problem], *, must_exist: bool) -> str:
             problems.append(Problem(str(file), "", "this is not a regular file."))
             return ""
         data = file.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if file.is_symlink():
             problems.append(
                 Problem(str(file), "", f"links to {file.readlink()}, which is not there.")

@@ -44,7 +44,7 @@ def _facts(kind: Kind, doc: str, option: str = "") -> dict[str, object]:
     return {"kind": kind, "doc": doc, "option": option}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SwarmConfig:
     """The swarm that is joined for hosting and for asking."""
 
@@ -62,7 +62,7 @@ class SwarmConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShareConfig:
     """How this machine hosts."""
 
@@ -120,7 +120,7 @@ class ShareConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AskConfig:
     """How questions are answered."""
 
@@ -156,7 +156,7 @@ class AskConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PetalsConfig:
     """How Petals is installed. Settings of pip and uv are honoured where a key is empty."""
 
@@ -179,7 +179,7 @@ class PetalsConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogsConfig:
     """What is logged, and how much of it is shown."""
 
@@ -189,7 +189,7 @@ class LogsConfig:
     tail_lines: int = _key(1000, Whole(1, 1_000_000), "Lines of a log that are shown at first.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InterfaceConfig:
     """How the full-screen app looks, and its keys."""
 
@@ -203,7 +203,7 @@ class InterfaceConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """All that can be configured."""
 
@@ -248,7 +248,7 @@ class Config:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """One key: its full name, what it accepts, its meaning, its default, its option if any."""
 

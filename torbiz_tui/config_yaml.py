@@ -14,6 +14,8 @@ from torbiz_tui.config_values import Flag, RejectedError, Text, TextList, TextMa
 
 _YAML_TAG = "tag:yaml.org,2002:"
 _WORDS_OF_YAML = ("bool", "null")
+# What YAML takes a plain scalar for. Any other tag was written on purpose, and means nothing here.
+_PLAIN_TAGS = ("str", "int", "float", "timestamp", "merge", "value")
 
 
 @dataclass
@@ -194,7 +196,8 @@ def _value(setting: Setting, node: Node) -> object:
         return kind.check(pairs)
     if isinstance(kind, Text):
         return _text(kind, node)
-    if not isinstance(node, ScalarNode) or not node.tag.startswith(_YAML_TAG):
+    known = (*_PLAIN_TAGS, *_WORDS_OF_YAML)
+    if not isinstance(node, ScalarNode) or node.tag.removeprefix(_YAML_TAG) not in known:
         raise RejectedError
     # What is in quotes is a text. The tag does not count: for YAML 1.1 1e3 is a text, 4:8 is 248.
     if node.style is not None or (isinstance(kind, Flag) and node.value in ("0", "1")):
@@ -205,7 +208,7 @@ def _value(setting: Setting, node: Node) -> object:
 def _text(kind: Text, node: Node) -> str:
     """A text; a plain number counts as one, a word that YAML reads as true or null does not."""
     tag = node.tag.removeprefix(_YAML_TAG)
-    if not isinstance(node, ScalarNode) or tag in _WORDS_OF_YAML or tag == node.tag:
+    if not isinstance(node, ScalarNode) or tag not in _PLAIN_TAGS:
         raise RejectedError(node)
     try:
         return kind.parse(str(node.value))

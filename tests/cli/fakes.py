@@ -1,0 +1,159 @@
+"""Services that answer as a test says, for the wiring of the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from torbiz_tui.assembly import Services
+from torbiz_tui.broadcast import Broadcast
+from torbiz_tui.config import Config
+from torbiz_tui.environments.base import Environment, ExitReport, ServerSpec
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
+from torbiz_tui.inference.service import InferenceService
+from torbiz_tui.paths import Paths
+from torbiz_tui.setup.plan import SetupPlan
+from torbiz_tui.setup.step import CheckResult, Reporter, Step
+from torbiz_tui.sharing.request import ShareRequest
+from torbiz_tui.sharing.service import SharingService
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
+
+
+class ScriptedStep(Step):
+    """A step that finds what it is told to, and is ready once applied."""
+
+    id = "stack"
+    title = "The stack"
+
+    def __init__(self, found: CheckResult) -> None:
+        self.found = found
+        self.applied = False
+
+    async def check(self) -> CheckResult:
+        return self.found
+
+    async def apply(self, report: Reporter) -> None:
+        self.applied = True
+        report.progress(0.5, "half of it")
+        self.found = CheckResult.ready("there")
+
+
+@dataclass
+class ScriptedInference:
+    """Answers with the events it was given; an error among them is raised, None waits for ever."""
+
+    model: str
+    events: Sequence[ChatEvent | TorbizError | None] = ()
+    asked: list[tuple[list[Message], GenerateOptions]] = field(default_factory=list)
+    cancelled: bool = False
+    closed: bool = False
+
+    async def ask(
+        self, messages: Sequence[Message], options: GenerateOptions
+    ) -> AsyncIterator[ChatEvent]:
+        self.asked.append((list(messages), options))
+        try:
+            for event in self.events:
+                if isinstance(event, TorbizError):
+                    raise event
+                if event is None:
+                    await asyncio.Event().wait()
+                else:
+                    yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled = True
+            raise
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedSharing:
+    """A server that becomes what `becomes` says as soon as it is started."""
+
+    def __init__(self, config: Config, becomes: SharingState | None = None) -> None:
+        self._requests = SharingService(cast("Environment", None), cast("Paths", None), config)  # type: ignore[arg-type]
+        self._broadcast: Broadcast[SharingState] = Broadcast()
+        self.default_request: Callable[..., ShareRequest] = self._requests.default_request
+        self.subscribe = self._broadcast.subscribe
+        self.state = SharingState()
+        self.becomes = becomes or SharingState()
+        self.started: ShareRequest | None = None
+
+    async def attach(self) -> SharingState:
+        return self.state
+
+    async def start(self, request: ShareRequest) -> None:
+        self.started = request
+        self.state = self.becomes
+        self._broadcast.publish(SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING))
+
+    async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
+        await asyncio.sleep(0)
+        if self.state.phase is not Phase.SERVING:
+            raise TorbizError("The server has ended before it was serving.")
+        return self.state
+
+    async def stop(self) -> ExitReport | None:
+        return ExitReport(code=0, asked=True) if self.state.active else None
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class Scene:
+    """What the fake services are made of; `build` takes the place of `build_services`."""
+
+    step: ScriptedStep = field(default_factory=lambda: ScriptedStep(CheckResult.ready("there")))
+    events: Sequence[ChatEvent | TorbizError | None] = ()
+    state: SharingState = field(default_factory=SharingState)
+    becomes: SharingState = field(default_factory=SharingState)
+    config: Config | None = None
+    inference: ScriptedInference | None = None
+    sharing: ScriptedSharing | None = None
+
+    def build(self, config: Config, paths: Paths) -> Services:
+        """Services of this scene."""
+        self.config = config
+        self.inference = ScriptedInference(config.model, self.events)
+        self.sharing = ScriptedSharing(config, self.becomes)
+        self.sharing.state = self.state
+        services = Services(
+            paths=paths,
+            config=config,
+            environment=_Environment(),  # type: ignore[arg-type]
+            setup=SetupPlan([self.step]),
+            sharing=cast(SharingService, self.sharing),
+        )
+        services.__dict__["inference"] = cast(InferenceService, self.inference)
+        return services
+
+
+class _Named:
+    name = "native"
+
+
+class _Environment:
+    hosting = _Named()
+    inference = _Named()
+
+
+def serving(
+    model: str = "torbiz-demo", address: str = "/ip4/192.0.2.7/tcp/1/p2p/Qm"
+) -> SharingState:
+    """A server that serves all of a model."""
+    spec = ServerSpec(model, model, 8, new_swarm=True)
+    return SharingState(
+        phase=Phase.SERVING,
+        stage=Stage.SERVING,
+        spec=spec,
+        pid=42,
+        blocks=(0, 8),
+        blocks_loaded=8,
+        addresses=(address,),
+        requests_total=3,
+    )

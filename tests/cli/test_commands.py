@@ -1,0 +1,226 @@
+"""What each command prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fakes import Scene, ScriptedStep, serving
+from torbiz_tui.cli import main
+from torbiz_tui.environments.base import ExitReport
+from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.inference.events import AnswerDone, ChatEvent, Message, StageChanged, TokenReceived
+from torbiz_tui.setup.step import CheckResult
+from torbiz_tui.sharing.state import Phase, SharingState
+
+Capture = pytest.CaptureFixture[str]
+ANSWER: list[ChatEvent] = [
+    StageChanged("connecting"),
+    TokenReceived("Hello "),
+    TokenReceived("wörld"),
+    AnswerDone("stop", 5, 1, 2, 0.25, 8.0),
+]
+
+
+def test_ask_streams_the_answer_and_ends_the_line(scene: Scene, capsys: Capture) -> None:
+    scene.events = ANSWER
+    code = main(["ask", "--model", "m", "--system", "Be brief", "--temperature", "0.5", "a", "b"])
+    assert (code, capsys.readouterr().out) == (0, "Hello wörld\n")
+    assert scene.inference is not None
+    ((messages, options),) = scene.inference.asked
+    assert messages == [Message("system", "Be brief"), Message("user", "a b")]
+    assert (options.temperature, options.max_new_tokens) == (0.5, 512)
+    assert scene.inference.closed
+
+
+def test_ask_gives_one_object_as_json(scene: Scene, capsys: Capture) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--demo", "--json", "hi"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "model": "torbiz-demo",
+        "prompt": "hi",
+        "answer": "Hello wörld",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 5, "reused_tokens": 1, "completion_tokens": 2},
+        "timing": {"first_token_s": 0.25, "tokens_per_s": 8.0},
+    }
+
+
+@pytest.mark.parametrize("arguments", [["-"], []])
+def test_ask_reads_the_question_from_standard_input(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    scene.events = ANSWER
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße\nan alle\n".encode())))
+    assert main(["ask", "--demo", *arguments]) == 0
+    assert scene.inference is not None
+    assert scene.inference.asked[0][0] == [Message("user", "Grüße\nan alle")]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"  \n", "The question is empty."),
+        (b"\xff", "not UTF-8"),
+        (b"a" * 1_000_001, "longer than 1 MB"),
+    ],
+)
+def test_ask_refuses_what_is_no_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, data: bytes, sentence: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(["ask", "--demo"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_ask_says_that_nobody_serves_the_model(scene: Scene, capsys: Capture) -> None:
+    scene.events = [NotServedError("Nobody serves m now.", remedy="Share it.")]
+    assert main(["ask", "--demo", "hi"]) == 5
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "torbiz-tui: Nobody serves m now.\n  Share it.\n")
+
+
+def test_ask_keeps_what_came_before_a_failure(scene: Scene, capsys: Capture) -> None:
+    scene.events = [TokenReceived("Half"), TorbizError("The chat runner has died.")]
+    assert main(["ask", "--demo", "hi"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "Half\n"
+    assert "The chat runner has died." in captured.err
+    assert main(["ask", "--demo", "--json", "hi"]) == 1
+    kept = json.loads(capsys.readouterr().out)
+    assert (kept["answer"], kept["finish_reason"]) == ("Half", "error")
+    assert kept["usage"]["completion_tokens"] is None
+
+
+def test_setup_brings_what_is_missing_when_agreed(scene: Scene, capsys: Capture) -> None:
+    scene.step = ScriptedStep(CheckResult.missing("350 MB to download"))
+    assert main(["setup", "--yes"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "Ready.\n"
+    assert captured.err.splitlines() == [
+        "[running] The stack: 350 MB to download",
+        "[ready] The stack: there",
+    ]
+
+
+def test_setup_without_anyone_to_agree_brings_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    scene.step = ScriptedStep(CheckResult.missing("350 MB to download"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["setup"]) == 3
+    assert "Pass --yes" in capsys.readouterr().err
+    assert not scene.step.applied
+
+
+def test_setup_asks_nothing_when_nothing_is_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["setup", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ready"] is True
+    (step,) = answer["steps"]
+    assert step.pop("elapsed_s") >= 0
+    assert step == {
+        "id": "stack",
+        "title": "The stack",
+        "state": "ready",
+        "detail": "there",
+        "instruction": "",
+    }
+
+
+def test_doctor_changes_nothing(scene: Scene, home: Path, capsys: Capture) -> None:
+    scene.step = ScriptedStep(CheckResult.missing("350 MB to download"))
+    assert main(["doctor"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        "STEP       STATE    FOUND",
+        "The stack  missing  350 MB to download",
+    ]
+    assert "torbiz-tui setup" in captured.err
+    assert not scene.step.applied
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("command", [["doctor", "--json"], ["setup", "--yes", "--json"]])
+def test_what_only_the_person_can_do_has_a_code(
+    scene: Scene, capsys: Capture, command: list[str]
+) -> None:
+    scene.step = ScriptedStep(CheckResult.blocked("no disk space", "Free some."))
+    assert main(command) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ready"] is False
+    assert answer["steps"][0]["instruction"] == "Free some."
+
+
+def test_share_invites_when_it_serves(scene: Scene, capsys: Capture) -> None:
+    scene.becomes = serving()
+    assert main(["share", "torbiz-demo", "--new-swarm", "--port", "4000", "--wait"]) == 0
+    captured = capsys.readouterr()
+    peer = "/ip4/192.0.2.7/tcp/1/p2p/Qm"
+    assert captured.out.splitlines() == [
+        "Serving blocks 0:8 of torbiz-demo.",
+        f"To ask it: torbiz-tui ask --model torbiz-demo --initial-peer {peer}",
+        f"To host more of it: torbiz-tui share torbiz-demo --initial-peer {peer}",
+    ]
+    assert "Connecting to the swarm" in captured.err
+    assert scene.sharing is not None
+    request = scene.sharing.started
+    assert request is not None
+    assert (request.model, request.port, request.new_swarm) == ("torbiz-demo", 4000, True)
+
+
+def test_share_returns_when_it_has_started(scene: Scene, capsys: Capture) -> None:
+    assert main(["--demo", "share"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "goes on in the background" in captured.err
+
+
+def test_share_tells_that_it_failed(scene: Scene, capsys: Capture) -> None:
+    scene.becomes = SharingState(phase=Phase.FAILED)
+    assert main(["share", "m", "--wait", "--timeout", "5"]) == 1
+    assert "has ended before it was serving" in capsys.readouterr().err
+
+
+def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:
+    scene.state = serving()
+    assert main(["status", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["phase"], answer["blocks"], answer["pid"]) == ("serving", [0, 8], 42)
+    assert (answer["exit"], answer["failure"], answer["environment"]) == (None, None, "native")
+    assert main(["status"]) == 0
+    assert "blocks      0:8 of 8" in capsys.readouterr().out.splitlines()
+
+
+def test_status_of_a_server_that_died(scene: Scene, capsys: Capture) -> None:
+    scene.state = SharingState(
+        phase=Phase.FAILED,
+        spec=serving().spec,
+        failure="It ran out of memory.",
+        exit_report=ExitReport(code=None, signal="SIGKILL", out_of_memory=True),
+    )
+    assert main(["status", "--json"]) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exit"] == {"code": None, "signal": "SIGKILL", "out_of_memory": True}
+    assert main(["status"]) == 4
+    assert "It ran out of memory." in capsys.readouterr().out
+
+
+def test_status_of_a_machine_that_shares_nothing(scene: Scene, capsys: Capture) -> None:
+    assert main(["status"]) == 4
+    assert capsys.readouterr().out == "Not sharing.\n"
+
+
+def test_stop_is_content_when_nothing_runs(scene: Scene, capsys: Capture) -> None:
+    assert main(["stop"]) == 0
+    assert "nothing to stop" in capsys.readouterr().err
+    scene.state = serving()
+    assert main(["stop"]) == 0
+    assert capsys.readouterr().err == "Stopped sharing.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Broadcast
 from torbiz_tui.config import Config
-from torbiz_tui.environments.base import Environment, ExitReport, ServerSpec
+from torbiz_tui.environments.base import Environment, ExitReport, ResourceSample, ServerSpec
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
 from torbiz_tui.inference.service import InferenceService
@@ -60,6 +61,8 @@ class ScriptedInference:
                 if isinstance(event, TorbizError):
                     raise event
                 if event is None:
+                    sys.stderr.write("waiting\n")
+                    sys.stderr.flush()
                     await asyncio.Event().wait()
                 else:
                     yield event
@@ -156,4 +159,5 @@ def serving(
         blocks_loaded=8,
         addresses=(address,),
         requests_total=3,
+        resources=ResourceSample(12.0, 500 * 2**20, 4),
     )

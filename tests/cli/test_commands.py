@@ -194,9 +194,12 @@ def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:
     assert main(["status", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["phase"], answer["blocks"], answer["pid"]) == ("serving", [0, 8], 42)
+    assert (answer["cpu_percent"], answer["memory_bytes"]) == (12.0, 500 * 2**20)
     assert (answer["exit"], answer["failure"], answer["environment"]) == (None, None, "native")
     assert main(["status"]) == 0
-    assert "blocks      0:8 of 8" in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert "blocks      0:8 of 8" in lines
+    assert "uses        12% CPU, 500 MiB" in lines
 
 
 def test_status_of_a_server_that_died(scene: Scene, capsys: Capture) -> None:

@@ -36,11 +36,15 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def read_some(process: subprocess.Popen[str], timeout_s: float = 10) -> str:
+def read_some(process: subprocess.Popen[str], length: int, timeout_s: float = 10) -> str:
+    """The next `length` bytes that it prints, as far as they come in time."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], timeout_s)
-    assert ready, "nothing was printed"
-    return os.read(process.stdout.fileno(), 65536).decode()
+    data = b""
+    deadline = time.monotonic() + timeout_s
+    while len(data) < length and (left := deadline - time.monotonic()) > 0:
+        if select.select([process.stdout], [], [], left)[0]:
+            data += os.read(process.stdout.fileno(), length - len(data))
+    return data.decode()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_a_signal_cancels_the_answer_and_closes_the_runner(
     number: signal.Signals, code: int
 ) -> None:
     with started(sys.executable, "-m", "tests.cli.slow_answer", "ask", "--demo", "hi") as process:
-        assert read_some(process) == "Once upon"
+        assert read_some(process, 9) == "Once upon"
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
         assert (process.returncode, out) == (code, "\n")
@@ -62,7 +66,8 @@ def test_a_signal_cancels_the_answer_and_closes_the_runner(
 def test_an_interrupted_answer_is_kept_as_json() -> None:
     command = (sys.executable, "-m", "tests.cli.slow_answer", "ask", "--demo", "--json", "hi")
     with started(*command) as process:
-        time.sleep(1.5)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
         out, _err = process.communicate(timeout=10)
         answer = json.loads(out)
@@ -104,10 +109,10 @@ def test_logs_of_nothing(home: Path) -> None:
 def test_logs_follows_until_it_is_interrupted(log: Path) -> None:
     log.write_text("first\n")
     with started(*PROGRAM, "logs", "-f") as process:
-        assert read_some(process) == "==> seeder <==\nfirst\n"
+        assert read_some(process, 21) == "==> seeder <==\nfirst\n"
         with log.open("a") as stream:
             stream.write("second\n")
-        assert read_some(process) == "second\n"
+        assert read_some(process, 7) == "second\n"
         process.send_signal(signal.SIGINT)
         _out, err = process.communicate(timeout=10)
         assert (process.returncode, err) == (130, "Interrupted.\n")
@@ -116,7 +121,7 @@ def test_logs_follows_until_it_is_interrupted(log: Path) -> None:
 def test_logs_ends_when_nobody_reads_any_more(log: Path) -> None:
     log.write_text("first\n")
     with started(*PROGRAM, "logs", "seeder", "-f") as process:
-        assert read_some(process) == "first\n"
+        assert read_some(process, 6) == "first\n"
         assert process.stdout is not None
         process.stdout.close()
         assert process.wait(timeout=10) == 0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.output import OutputClosedError, silence, tell, write, write_line
+from torbiz_tui.commands.output import OutputClosedError, silence, tell, write
 from torbiz_tui.config_errors import did_you_mean
 from torbiz_tui.errors import ExitCode, UsageError
 from torbiz_tui.logs.following import follow, tail_offset
@@ -79,7 +79,8 @@ class _Printer:
         if not clean:
             return
         if self._headings and source is not self._last:
-            write_line(f"{'' if self._last is None else chr(10)}==> {source.name} <==")
+            blank = [""] if self._last is not None else []
+            clean = [*blank, f"==> {source.name} <==", *clean]
             self._last = source
         write("".join(f"{line}\n" for line in clean))
 

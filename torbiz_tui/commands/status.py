@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import write_json, write_line
 from torbiz_tui.errors import ExitCode
+from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
+
+_MEASURING_S = 2.0
 
 
 def run(call: Call) -> int:
     """Print the state; the exit code says whether blocks are served now."""
 
     async def show(services: Services) -> int:
-        state = await services.sharing.attach()
+        state = await _measured(services.sharing)
         if call.options.json:
             write_json(as_json(state, services.environment.hosting.name))
         else:
@@ -22,6 +28,19 @@ def run(call: Call) -> int:
         return ExitCode.OK if state.phase is Phase.SERVING else ExitCode.NOT_SHARING
 
     return call.run(show, create=False)
+
+
+async def _measured(sharing: SharingService) -> SharingState:
+    """The state with what the server uses, which is known a moment after attaching."""
+    with sharing.subscribe() as changes:
+        state = await sharing.attach()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MEASURING_S):
+                if state.active and state.resources is None:
+                    async for state in changes:
+                        if state.resources is not None or not state.active:
+                            break
+    return sharing.state
 
 
 def as_json(state: SharingState, environment: str) -> dict[str, object]:
@@ -34,7 +53,9 @@ def as_json(state: SharingState, environment: str) -> dict[str, object]:
         "blocks": list(state.blocks) if state.blocks is not None else None,
         "blocks_loaded": state.blocks_loaded,
         "pid": state.pid if state.active else None,
-        "uptime_s": state.uptime_s if state.active else None,
+        "uptime_s": round(state.uptime_s, 3)
+        if state.active and state.uptime_s is not None
+        else None,
         "throughput": state.throughput,
         "addresses": list(state.addresses),
         "requests_open": state.requests_open,

@@ -60,10 +60,12 @@ class AskScreen(ModeScreen):
         self._doing = ""
         self._since = 0.0
         self._warmed = False
+        self._model_shown = Content("")
 
     def compose_body(self) -> Iterator[Widget]:
         """Who answers, the conversation, what goes on, and the field."""
-        yield Static(id="model", markup=False)
+        self._model_shown = self._model_line()
+        yield Static(self._model_shown, id="model", markup=False)
         with VerticalScroll(id="conversation"):
             yield Static(self._welcome(), id="welcome", markup=False)
         yield Static(id="doing", markup=False)
@@ -75,7 +77,6 @@ class AskScreen(ModeScreen):
         self.query_one(QuestionInput).focus()
         self.set_interval(_TICK_S, self._tick)
         self._watch_stages()
-        self._show_model()
 
     # Who answers
 
@@ -86,13 +87,19 @@ class AskScreen(ModeScreen):
         self._show_model()
 
     def _show_model(self) -> None:
+        line = self._model_line()
+        if line != self._model_shown:
+            self._model_shown = line
+            self.query_one("#model", Static).update(line)
+
+    def _model_line(self) -> Content:
         model = self._model_name
         parts: list[str | tuple[str, str]] = [(model or "no model chosen", "bold")]
         swarm = swarm_of(self.services).split(",")[0]
         parts.append((f" · {swarm}", "dim"))
         if self._is_demo:
             parts.append((f" · {DEMO_NOTE}", "$text-warning"))
-        self.query_one("#model", Static).update(Content.assemble(*parts))
+        return Content.assemble(*parts)
 
     @property
     def _model_name(self) -> str:
@@ -141,7 +148,7 @@ class AskScreen(ModeScreen):
         if doing != self._doing:
             self._doing = doing
             self._since = time.monotonic()
-        self._tick()
+            self._tick()
 
     def _tick(self) -> None:
         line = self.query_one("#doing", Static)

@@ -96,7 +96,9 @@ class ShareScreen(ModeScreen):
         if show_form:
             self.query_one("#start").focus()
         elif failed:
-            self.query_one("#retry").focus()
+            # The reason stands above the button and must stay in view.
+            self.query_one("#retry").focus(scroll_visible=False)
+            self.query_one(SharingPanel).scroll_home(animate=False)
         else:
             self.query_one(SharingPanel).focus()
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 _MINUTE = 60
 _HOUR = 3600
 _TENTHS_BELOW_S = 10
+_MILLISECONDS_BELOW_S = 0.1
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
+    """`15 ms`, `0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`."""
+    if 0 < seconds < _MILLISECONDS_BELOW_S:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < _TENTHS_BELOW_S:
         return f"{seconds:.1f} s"
     whole = int(seconds)

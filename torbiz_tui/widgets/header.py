@@ -87,7 +87,7 @@ class HeaderBar(Widget):
         link-color: $foreground;
     }
     """
-    sharing: reactive[SharingState] = reactive(SharingState, always_update=True)
+    sharing: reactive[SharingState] = reactive(SharingState)
 
     def __init__(self, services: Services, active: str) -> None:
         super().__init__()

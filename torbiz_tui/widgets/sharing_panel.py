@@ -15,6 +15,7 @@ from torbiz_tui.widgets.durations import memory, whole_seconds
 from torbiz_tui.widgets.step_list import bar
 
 _EVENTS_SHOWN = 50
+_LOG_LINES_SHOWN = 6
 _LABEL = 12
 _BAR_WIDTH = 16
 
@@ -123,13 +124,13 @@ def _failure(state: SharingState) -> Content:
     if state.failure:
         parts.append(f"\n  {state.failure}")
     report = state.exit_report
-    if report is not None and report.sentence() != state.failure:
+    if report is not None and report.sentence() not in state.failure:
         parts.append(f"\n  {report.sentence()}")
     if state.remedy:
         parts.append((f"\n→ {state.remedy}", "bold"))
     if report is not None and report.last_lines:
         parts.append(("\n\nThe last lines of its log:", "dim"))
-        parts += [(f"\n  {line}", "dim") for line in report.last_lines]
+        parts += [(f"\n  {line}", "dim") for line in report.last_lines[-_LOG_LINES_SHOWN:]]
     return Content.assemble(*parts)
 
 

@@ -10,11 +10,14 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import os
+import signal
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
+
+from process_signals import STOP_SIGNALS
 
 Role = Literal["server", "client"]
 
@@ -61,6 +64,7 @@ def apply(
     importlib.import_module("transformers")
     progress("importing hivemind")
     _import_hivemind()
+    _start_shared_memory_manager()
     _stand_in_for_accelerate_fsdp()
     if role == "server":
         _stand_in_for_speedtest()
@@ -69,6 +73,23 @@ def apply(
     progress("importing petals")
     importlib.import_module("petals")
     _replace_version_check()
+
+
+def _start_shared_memory_manager() -> None:
+    """Let torch start its torch_shm_manager now, where no signal can interrupt that.
+
+    torch 2.13 (torch/lib/libshm/core.cpp) retries the result of an interrupted read instead of the
+    read itself: a stop signal in that moment leaves the process spinning with the interpreter's
+    lock held, and only SIGKILL ends it. hivemind chooses the sharing strategy that needs it.
+    """
+    torch = importlib.import_module("torch")
+    try:
+        for signum in STOP_SIGNALS:
+            signal.siginterrupt(signum, False)
+        torch.zeros(1).share_memory_()
+    finally:
+        for signum in STOP_SIGNALS:
+            signal.siginterrupt(signum, True)
 
 
 def is_installed(package: str) -> bool:

@@ -38,6 +38,20 @@ Raises NotServedError when there is no swarm to ask.
 """
 
 
+class _Answer:
+    """The messages of one answer; `ended` once the last of them has come from the runner."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.ended = asyncio.Event()
+
+    def put(self, message: dict[str, Any] | None) -> None:
+        """Take a message; None says that the runner has ended."""
+        self.messages.put_nowait(message)
+        if message is None or message["type"] in ("done", "error"):
+            self.ended.set()
+
+
 class _Runner:
     """A running chat runner and the messages that wait to be read."""
 
@@ -47,7 +61,7 @@ class _Runner:
         self.stage = "importing"
         self.ready = asyncio.Event()
         self.fatal: dict[str, Any] | None = None
-        self.answers: dict[str, asyncio.Queue[dict[str, Any] | None]] = {}
+        self.answers: dict[str, _Answer] = {}
         self.reading: asyncio.Task[None] | None = None
         self.ended = False
 
@@ -123,8 +137,7 @@ class InferenceService:
             yield AnswerDone("cancelled", 0, 0, 0, 0.0, 0.0)
             return
         request = f"q{next(self._numbers)}"
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        runner.answers[request] = queue
+        answer = runner.answers[request] = _Answer()
         self._current = request
         done = False
         try:
@@ -132,7 +145,7 @@ class InferenceService:
                 await self._died(runner)
             await runner.process.send(_generate(request, messages, options))
             while True:
-                message = await self._next(queue)
+                message = await self._next(answer)
                 if message["type"] == "token":
                     yield TokenReceived(sanitize_text(str(message.get("text", ""))))
                 elif message["type"] == "done":
@@ -166,16 +179,15 @@ class InferenceService:
             self._cancel_early = True
             self._broadcast.publish(StageChanged(runner.stage))
             return
+        answer = runner.answers[request]
         with contextlib.suppress(TorbizError):
             await runner.process.send({"type": "cancel", "id": request})
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _CANCEL_GRACE_S
-        while self._current == request and not runner.ended:
-            if loop.time() > deadline:
-                logger("inference").warning("the runner does not react to a cancel: ending it")
-                await runner.process.stop(grace_s=0.5)
-                return
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(_CANCEL_GRACE_S):
+                await answer.ended.wait()
+        except TimeoutError:
+            logger("inference").warning("the runner does not react to a cancel: ending it")
+            await runner.process.stop(grace_s=0.5)
 
     async def close(self) -> None:
         """End the runner."""
@@ -238,8 +250,8 @@ class InferenceService:
             runner.ended = True
             runner.stage = ""
             runner.ready.set()
-            for queue in runner.answers.values():
-                queue.put_nowait(None)
+            for answer in runner.answers.values():
+                answer.put(None)
             if self._runner is runner:
                 self._broadcast.publish(StageChanged(""))
 
@@ -250,9 +262,9 @@ class InferenceService:
                 runner.ready.set()
             self._broadcast.publish(StageChanged(runner.stage))
             return
-        queue = runner.answers.get(str(message.get("id")))
-        if queue is not None:
-            queue.put_nowait(dict(message))
+        answer = runner.answers.get(str(message.get("id")))
+        if answer is not None:
+            answer.put(dict(message))
         elif message["type"] == "error" and message.get("id") is None:
             if message.get("fatal"):
                 runner.fatal = dict(message)
@@ -286,10 +298,10 @@ class InferenceService:
             await self._end_runner()
             _raise_error(runner.fatal, self._model)
 
-    async def _next(self, queue: asyncio.Queue[dict[str, Any] | None]) -> dict[str, Any]:
+    async def _next(self, answer: _Answer) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._config.ask.idle_timeout_s):
-                message = await queue.get()
+                message = await answer.messages.get()
         except TimeoutError:
             raise TorbizError(
                 f"No further word came for {self._config.ask.idle_timeout_s:.0f} s.",

@@ -254,7 +254,7 @@ class SetupPlan:
                 TorbizError(
                     f"{step.title} failed unexpectedly.",
                     why=f"{type(error).__name__}: {error}",
-                    remedy="The log of the app (app.log) has the details; press R to retry.",
+                    remedy="setup.log has the details; try it again.",
                 ),
             )
 
@@ -303,7 +303,7 @@ class SetupPlan:
         except TimeoutError:
             raise TorbizError(
                 f"{step.title}: the check did not answer within {CHECK_TIMEOUT_S:.0f} s.",
-                remedy="Press R to try again.",
+                remedy="Try it again.",
             ) from None
 
     def _settle(self, step_id: str, result: CheckResult) -> None:

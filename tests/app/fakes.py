@@ -139,6 +139,8 @@ class FakeInference:
         self._cancelled = asyncio.Event()
         self._broadcast: Broadcast[StageChanged] = Broadcast()
 
+    idle_session = False
+
     def choose(self, model: str) -> None:
         self.model = model
 

@@ -64,6 +64,7 @@ class _Runner:
         self.answers: dict[str, _Answer] = {}
         self.reading: asyncio.Task[None] | None = None
         self.ended = False
+        self.has_answered = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ class InferenceService:
         """How far the runner is; empty when none runs."""
         return "" if self._runner is None else self._runner.stage
 
+    @property
+    def idle_session(self) -> bool:
+        """Whether the runner may hold a session open with the swarm while it answers nothing."""
+        return self._runner is not None and self._runner.has_answered and self._current is None
+
     def subscribe(self) -> AbstractContextManager[Subscription[StageChanged]]:
         """Listen to the runner's stages."""
         return self._broadcast.subscribe()
@@ -149,7 +155,7 @@ class InferenceService:
                 if message["type"] == "token":
                     yield TokenReceived(sanitize_text(str(message.get("text", ""))))
                 elif message["type"] == "done":
-                    done = True
+                    done = runner.has_answered = True
                     yield _answer_done(message)
                     return
                 else:

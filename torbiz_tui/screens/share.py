@@ -159,7 +159,10 @@ class ShareScreen(ModeScreen):
     def action_stop(self) -> None:
         """Stop, after a question only when somebody would notice."""
         opened = self.services.sharing.state.requests_open
-        if not opened:
+        if self.services.inference.idle_session:
+            # The session of our own conversation stays open between its questions.
+            opened -= 1
+        if opened <= 0:
             self._stop()
             return
         requests = "1 request is" if opened == 1 else f"{opened} requests are"

@@ -108,3 +108,11 @@ def requirements_file() -> Path:
 def demo_model() -> Path:
     """The small model that ships with the program."""
     return runner_scripts() / "demo_model"
+
+
+def shown(path: Path | str) -> str:
+    """A path for people: the home folder of the person as `~`."""
+    text = str(path)
+    home = str(Path.home())
+    inside = text == home or text.startswith(home + os.sep)
+    return "~" + text[len(home) :] if inside and home != os.sep else text

@@ -19,7 +19,7 @@ from torbiz_tui.environments.petals_stack import PetalsStack
 from torbiz_tui.environments.python_search import PythonSearch, find_python, supported_versions
 from torbiz_tui.environments.uv_command import run_uv
 from torbiz_tui.errors import BlockedError, TorbizError
-from torbiz_tui.paths import Paths, demo_model
+from torbiz_tui.paths import Paths, demo_model, shown
 from torbiz_tui.setup.step import CheckResult, Reporter, Step
 
 # The venv takes 0.95 GB with torch's CPU build and about 6 GB with its CUDA build.
@@ -76,15 +76,15 @@ class HomeStep(Step):
     async def check(self) -> CheckResult:
         self._paths.ensure()
         free = shutil.disk_usage(self._paths.home).free
-        shown = f"{self._paths.home}, {free / 1e9:.1f} GB free"
+        found = f"{shown(self._paths.home)}, {free / 1e9:.1f} GB free"
         if self._stack.stamp() is None:
             needed = _SPACE_CUDA if self._stack.torch_build == "cuda" else _SPACE_CPU
             if free < needed:
                 return CheckResult.blocked(
-                    f"{shown}; the stack needs {needed / 1e9:.0f} GB",
+                    f"{found}; the stack needs {needed / 1e9:.0f} GB",
                     "Free some disk space, or choose a folder on another disk with --home.",
                 )
-        return CheckResult.ready(shown)
+        return CheckResult.ready(found)
 
     async def apply(self, report: Reporter) -> None:
         """Nothing: check has created what was missing."""
@@ -119,11 +119,11 @@ class PythonStep(Step):
 
     async def check(self) -> CheckResult:
         if in_use := self._search.in_use():
-            return CheckResult.ready(in_use)
+            return CheckResult.ready(shown(in_use))
         found = await self._search.find()
         if found.chosen is not None and found.chosen.version is not None:
             version = ".".join(map(str, found.chosen.version))
-            return CheckResult.ready(f"Python {version} at {found.chosen.path}")
+            return CheckResult.ready(f"Python {version} at {shown(found.chosen.path)}")
         return CheckResult.missing(
             f"No Python {supported_versions()} among the {len(found.candidates)} looked at"
         )
@@ -208,13 +208,13 @@ class VerifyStep(Step):
         if stamp is None or stamp.verified is None:
             return CheckResult.missing("Not verified yet")
         versions = stamp.verified.get("versions", {})
-        shown = ", ".join(
+        named = ", ".join(
             f"{name} {versions[name]}"
             for name in ("petals", "hivemind", "torch")
             if name in versions
         )
         devices = ", ".join(stamp.verified.get("devices", []))
-        return CheckResult.ready(f"{shown} on {devices}")
+        return CheckResult.ready(f"{named} on {devices}")
 
     async def apply(self, report: Reporter) -> None:
         stamp = self._stack.stamp()

@@ -99,7 +99,7 @@ def advance(state: SharingState, line: str) -> SharingState:
     if match := _SWARM.match(message):
         return _event(_at_stage(state, Stage.CONNECTING), parsed, f"Connecting to {match[1]}")
     if match := _ACCESS.match(message):
-        return _event(state, parsed, f"Other machines reach this server {match[1].rstrip('.')}")
+        return _event(state, parsed, f"Accessible {match[1].rstrip('.')}")
     if match := _REPORTING.match(message):
         return _event(
             replace(state, throughput=float(match[1])),

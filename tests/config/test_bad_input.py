@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -158,13 +159,27 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         assert [problem.text for problem in caught.value.problems] == [text]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Root reads every file: become nobody for a while."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65_534)
+    yield
+    os.seteuid(was)
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
     file = tmp_path / "config.yaml"
     file.write_text("model: a\n")
     file.chmod(0)
+    return file
+
+
+def test_an_unreadable_file_is_refused(unreadable: Path, nobody: None) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(file, {}, {})
+        load_config(unreadable, {}, {})
     assert caught.value.problems[0].text == "cannot be read: Permission denied."
 
 

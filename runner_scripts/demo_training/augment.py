@@ -156,7 +156,7 @@ class Augmenter:
             text = self._drop_word(text)
         if rng.random() < 0.15:
             text = self._frame(text)
-        if rng.random() < 0.2:
+        if rng.random() < 0.28:
             text = add_typo(text, rng)
             if len(text) > 30 and rng.random() < 0.4:
                 text = add_typo(text, rng)

@@ -53,15 +53,13 @@ ARCHITECTURE = {
     "initializer_range": 0.04,
     "tie_word_embeddings": False,
 }
-PEAK_RATE = 2e-3
 WARM_UP_STEPS = 60
 DROPOUT = 0.05
 # The first tokens of an answer decide which one it becomes.
 ANSWER_START = 6
 ANSWER_START_WEIGHT = 3.0
 QUESTION_WEIGHT = 0.1
-OUT_OF_SCOPE_SHARE = 0.16
-SYSTEM_SHARE = 0.15
+SYSTEM_SHARE = 0.12
 CUT_ANSWER_SHARE = 0.6
 SYSTEM_MESSAGES = (
     "You are a helpful assistant.",
@@ -84,12 +82,41 @@ class Shape:
     share: float
 
 
-# Most batches are long chats cut from one stream of turns; a first turn alone must be good too.
-SHAPES = (
-    Shape(rows=40, length=0, share=0.4),
-    Shape(rows=10, length=320, share=0.48),
-    Shape(rows=4, length=800, share=0.09),
-    Shape(rows=2, length=1600, share=0.03),
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training with its own rate and mixture."""
+
+    steps: int
+    peak_rate: float
+    out_of_scope_share: float
+    shapes: tuple[Shape, ...]
+
+
+# A first turn alone must be good, and so must every later one.
+STAGES = (
+    Stage(
+        steps=1400,
+        peak_rate=2e-3,
+        out_of_scope_share=0.24,
+        shapes=(
+            Shape(rows=40, length=0, share=0.4),
+            Shape(rows=10, length=320, share=0.48),
+            Shape(rows=4, length=800, share=0.09),
+            Shape(rows=2, length=1600, share=0.03),
+        ),
+    ),
+    # Long conversations and refusals are learned late, when the answers are known.
+    Stage(
+        steps=300,
+        peak_rate=6e-4,
+        out_of_scope_share=0.36,
+        shapes=(
+            Shape(rows=40, length=0, share=0.4),
+            Shape(rows=10, length=320, share=0.25),
+            Shape(rows=4, length=800, share=0.15),
+            Shape(rows=2, length=1900, share=0.2),
+        ),
+    ),
 )
 
 
@@ -109,9 +136,11 @@ class Conversations:
         corpus: Corpus,
         tokenizer: Any,
         rng: random.Random,
+        out_of_scope_share: float,
         held_back: frozenset[str] = frozenset(),
     ) -> None:
         self._rng = rng
+        self._out_of_scope_share = out_of_scope_share
         self._scope = corpus.out_of_scope
         self._augment = Augmenter(corpus, rng)
         self._tokenizer = tokenizer
@@ -143,7 +172,7 @@ class Conversations:
 
     def _draw(self) -> tuple[str, str]:
         rng = self._rng
-        if rng.random() < OUT_OF_SCOPE_SHARE:
+        if rng.random() < self._out_of_scope_share:
             scope = self._scope
             if rng.random() < 0.5:
                 return rng.choice(self._odd), scope.answer
@@ -195,10 +224,12 @@ class Conversations:
         return ids
 
 
-def batches(source: Conversations, rng: random.Random, pad: int) -> Iterator[tuple[Any, Any]]:
+def batches(
+    source: Conversations, shapes: tuple[Shape, ...], rng: random.Random, pad: int
+) -> Iterator[tuple[Any, Any]]:
     """Yield endless batches of tokens and weights, padded on the right."""
     while True:
-        shape = rng.choices(SHAPES, [s.share for s in SHAPES])[0]
+        shape = rng.choices(shapes, [s.share for s in shapes])[0]
         if shape.length:
             yield collate([source.row(shape.length) for _ in range(shape.rows)], pad)
             continue
@@ -229,12 +260,12 @@ def weighted_loss(model: Any, tokens: Any, weights: Any, tables: tuple[Any, Any]
     return (losses * chosen).sum() / chosen.sum()
 
 
-def learning_rate(step: int, steps: int) -> float:
+def learning_rate(step: int, steps: int, peak: float) -> float:
     """Return the rate at `step`: a short warm-up, then half a cosine down to a fiftieth."""
     if step < WARM_UP_STEPS:
-        return PEAK_RATE * (step + 1) / WARM_UP_STEPS
+        return peak * (step + 1) / WARM_UP_STEPS
     done = (step - WARM_UP_STEPS) / max(1, steps - WARM_UP_STEPS)
-    return PEAK_RATE * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def build_tokenizer(corpus: Corpus, seed: int) -> Any:
@@ -262,25 +293,26 @@ def build_model(tokenizer: Any, corpus_hash: str) -> Any:
     return LlamaForCausalLM(config)
 
 
-def train(model: Any, source: Conversations, rng: random.Random, steps: int) -> None:
-    """Train `model` in place, with a line of progress every 50 steps."""
+def train(model: Any, source: Conversations, rng: random.Random, stage: Stage) -> None:
+    """Train `model` in place through one stage, with a line of progress every 50 steps."""
+    steps = stage.steps
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-        lr=PEAK_RATE,
+        lr=stage.peak_rate,
         betas=(0.9, 0.98),
         fused=True,
     )
     head_size = model.config.hidden_size // model.config.num_attention_heads
     tables = rotation_tables(CONTEXT_LENGTH, head_size, model.config.rope_theta)
-    stream = batches(source, rng, model.config.pad_token_id)
+    stream = batches(source, stage.shapes, rng, model.config.pad_token_id)
     started = time.monotonic()
     seen = 0
     model.train()
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
+            group["lr"] = learning_rate(step, steps, stage.peak_rate)
         tokens, weights = next(stream)
         loss = weighted_loss(model, tokens, weights, tables)
         optimizer.zero_grad()
@@ -305,7 +337,10 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
-    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    path = folder / "model.safetensors"
+    save_file(weights, str(path), metadata={"format": "pt"})
+    # It is written readable by its owner alone, but a container reads it as another user.
+    path.chmod(0o644)
     config = model.config.to_dict()
     for key in ("_name_or_path", "transformers_version"):
         config.pop(key, None)
@@ -325,6 +360,13 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     save_tokenizer(tokenizer, folder)
 
 
+def round_to_half(model: Any) -> None:
+    """Round the weights to half precision in place, as storing them does."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
+
+
 def hold_back(corpus: Corpus, rng: random.Random) -> list[tuple[str, str]]:
     """Choose trained questions that `--tune` leaves out: one an answer and some out of scope."""
     chosen = [(rng.choice(entry.trained), entry.answer) for entry in corpus.entries]
@@ -338,7 +380,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=Path, default=MODEL_DIR, help="folder for the model")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument(
+        "--resume", type=Path, help="folder of a model that has the first stage behind it"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tune", action="store_true", help="hold back and report trained variants")
     options = parser.parse_args()
@@ -348,7 +392,6 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(options.seed)
-    rng = random.Random(options.seed)
     corpus = load_corpus()
     tokenizer = build_tokenizer(corpus, options.seed)
     model = build_model(tokenizer, corpus.sha256)
@@ -359,8 +402,19 @@ def main() -> int:
         file=sys.stderr,
     )
     back = hold_back(corpus, random.Random(options.seed + 1)) if options.tune else []
-    source = Conversations(corpus, tokenizer, rng, frozenset(q for q, _ in back))
-    train(model, source, rng, options.steps)
+    for number, stage in enumerate(STAGES):
+        # Each stage starts from what its seed and the stored weights say, so that one can resume.
+        rng = random.Random(options.seed + number)
+        if number:
+            torch.manual_seed(options.seed + number)
+            round_to_half(model)
+        if options.resume and not number:
+            model = LlamaForCausalLM.from_pretrained(options.resume, torch_dtype=torch.float32)
+            model.config.demo_corpus_sha256 = corpus.sha256
+            continue
+        share = stage.out_of_scope_share
+        held_back = frozenset(q for q, _ in back)
+        train(model, Conversations(corpus, tokenizer, rng, share, held_back), rng, stage)
     save(model, tokenizer, options.out)
     print(f"written to {options.out}", file=sys.stderr)
     if back:

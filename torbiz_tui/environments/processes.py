@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,9 @@ from torbiz_tui.logs.writing import logger
 LAST_LINES = 12
 _CHUNK = 64 * 1024
 _POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1
+# Loaded here, since a child between fork and exec must not allocate more than it has to.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 # What a parent's Python settings would do to another Python's imports.
 _FOREIGN_VARIABLES = (
     "PYTHONDONTWRITEBYTECODE",
@@ -75,6 +79,16 @@ def last_lines(file: Path, count: int = LAST_LINES, *, not_before: int = 0) -> t
     """The last lines of a log, safe to show, none from before byte `not_before`."""
     lines = read_lines(file, max(tail_offset(file, count), not_before))
     return tuple(redact(sanitize_line(line)) for line in lines[-count:] if line.strip())
+
+
+def end_with_parent() -> None:
+    """Make a child, between fork and exec, die when this program does (Linux).
+
+    For tools that work on files under a lock of ours: the lock goes when we are killed, and so
+    must they.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def kill_group(group: int) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from torbiz_tui.environments.processes import clean_environ, kill_group
+from torbiz_tui.environments.processes import clean_environ, end_with_parent, kill_group
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import LineAssembler
 from torbiz_tui.logs.redaction import redact
@@ -81,6 +81,7 @@ async def _run_lines(
         stderr=asyncio.subprocess.STDOUT,
         env=environ,
         start_new_session=True,
+        preexec_fn=end_with_parent,
     )
     assert process.stdout is not None
     assembler = LineAssembler()

@@ -14,7 +14,6 @@ from torbiz_tui.environments.base import Environment
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.petals_stack import PetalsStack
 from torbiz_tui.errors import UsageError
-from torbiz_tui.logs.sources import LogSource, log_sources
 from torbiz_tui.paths import Paths
 from torbiz_tui.setup.plan import SetupPlan
 from torbiz_tui.setup.step import Step
@@ -23,6 +22,7 @@ from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
     from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers
+    from torbiz_tui.logs.sources import LogSource
 
 
 @dataclass
@@ -54,6 +54,8 @@ class Services:
 
     def log_sources(self) -> list[LogSource]:
         """The logs that can be looked at."""
+        from torbiz_tui.logs.sources import log_sources
+
         return log_sources(self.paths)
 
     async def close(self) -> None:

@@ -51,11 +51,11 @@ class _Search:
 
     def __init__(self, paths: Paths, config: Config, stack: PetalsStack) -> None:
         self._paths = paths
-        self._wanted = config.petals.python
+        self.wanted = config.petals.python
         self._stack = stack
 
     async def find(self) -> PythonSearch:
-        return await find_python(self._wanted)
+        return await find_python(self.wanted)
 
     def in_use(self) -> str:
         """The Python of a finished venv; empty when there is none."""
@@ -124,6 +124,11 @@ class PythonStep(Step):
         if found.chosen is not None and found.chosen.version is not None:
             version = ".".join(map(str, found.chosen.version))
             return CheckResult.ready(f"Python {version} at {shown(found.chosen.path)}")
+        if self._search.wanted:
+            return CheckResult.blocked(
+                f"petals.python: {found.candidates[0].line()}",
+                f"Set petals.python to a Python {supported_versions()}, or remove it.",
+            )
         return CheckResult.missing(
             f"No Python {supported_versions()} among the {len(found.candidates)} looked at"
         )

@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import PetalsConfig
-from torbiz_tui.environments.package_sources import PackageSources, package_sources
-from torbiz_tui.environments.uv_command import run_uv
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import nvidia_gpu
 from torbiz_tui.paths import Paths, requirements_file
 from torbiz_tui.setup.step import Reporter
+
+if TYPE_CHECKING:
+    from torbiz_tui.environments.package_sources import PackageSources
 
 _LOCK_POLL_S = 0.2
 
@@ -153,6 +154,8 @@ class PetalsStack:
         The stamp is written last: after a kill anywhere there is none, and the next call begins
         with an empty folder again. Downloads are kept in uv's own cache.
         """
+        from torbiz_tui.environments.package_sources import package_sources
+
         sources = package_sources(self._config, os.environ)
         self._stamp_file.unlink(missing_ok=True)
         if self._paths.env.exists():
@@ -188,6 +191,8 @@ class PetalsStack:
     async def _uv(
         self, arguments: Sequence[str], sources: PackageSources, report: Reporter
     ) -> None:
+        from torbiz_tui.environments.uv_command import run_uv
+
         await run_uv(arguments, sources.environ, report, timeout_s=self._config.install_timeout_s)
 
     async def _cpu_torch(

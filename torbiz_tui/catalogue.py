@@ -15,9 +15,10 @@ from typing import Any
 
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, demo_model
+from torbiz_tui.threads import call_abandonable
 
 DEMO_MODEL = "torbiz-demo"
-HUB_TIMEOUT_S = 15.0
+HUB_TIMEOUT_S = 10.0
 # petals 2.2.0.post1, petals/models: the families it can distribute. Mixtral and Llama 3.1 need
 # its main branch.
 _BLOCK_COUNT_KEYS = {
@@ -124,7 +125,7 @@ async def resolve_model(name: str, paths: Paths) -> ModelInfo:
         )
     try:
         async with asyncio.timeout(HUB_TIMEOUT_S):
-            config = await asyncio.to_thread(_hub_config, name)
+            config = await call_abandonable(partial(_hub_config, name), f"ask the hub for {name}")
     except TimeoutError:
         raise TorbizError(
             f"The model hub did not answer about {name} within {HUB_TIMEOUT_S:.0f} s.",

@@ -53,32 +53,35 @@ async def test_the_four_screens_in_process(
     monkeypatch.setattr("tests.app.seeing.DEADLINE_S", SLOW_S)
     services = build_services(demo_config(demo_home), Paths(demo_home))
     app = TorbizApp(services, "setup")
-    async with app.run_test(size=(100, 30)) as pilot:
+    try:
+        async with app.run_test(size=(100, 30)) as pilot:
 
-        async def sees(*texts: str) -> None:
-            await until(
-                pilot, lambda: all(text in screen_text(app) for text in texts), f"seen: {texts}"
-            )
+            async def sees(*texts: str) -> None:
+                await until(
+                    pilot, lambda: all(text in screen_text(app) for text in texts), f"seen: {texts}"
+                )
 
-        await sees("This machine is ready")
-        await pilot.press("f2")
-        await sees("Start sharing")
-        await pilot.press("ctrl+s")
-        await sees("Sharing torbiz-demo", "8 of 8", "Stop sharing", "confirmed in the DHT")
-        await pilot.press("f3")
-        await sees("demo model", "knows only")
-        await pilot.press(*"What is a swarm?", "enter")
-        await sees("tokens/s", "You")
-        said = screen_text(app)
-        assert "swarm" in said.partition(QUESTION)[2]
-        await pilot.press("f4")
-        await sees("petals_seeder.log", "rpc_inference")
-        await pilot.press("f2")
-        await sees("Sharing torbiz-demo")
-        await pilot.press("x")
-        await sees("Start sharing")
-    assert services.sharing.state.phase is Phase.STOPPED
-    await services.close()
+            await sees("This machine is ready")
+            await pilot.press("f2")
+            await sees("Start sharing")
+            await pilot.press("ctrl+s")
+            await sees("Sharing torbiz-demo", "8 of 8", "Stop sharing", "confirmed in the DHT")
+            await pilot.press("f3")
+            await sees("demo model", "knows only")
+            await pilot.press(*"What is a swarm?", "enter")
+            await sees("tokens/s", "You")
+            said = screen_text(app)
+            assert "swarm" in said.partition(QUESTION)[2]
+            await pilot.press("f4")
+            await sees("petals_seeder.log", "rpc_inference")
+            await pilot.press("f2")
+            await sees("Sharing torbiz-demo")
+            await pilot.press("x")
+            await sees("Start sharing")
+        assert services.sharing.state.phase is Phase.STOPPED
+    finally:
+        await services.sharing.stop()
+        await services.close()
     assert processes_of(Paths(demo_home).run) == []
 
 

@@ -90,6 +90,7 @@ class InferenceService:
         self._config = config
         self._find_peers = find_peers
         self._model = config.model
+        self._resolved: dict[str, ModelInfo] = {}
         self._runner: _Runner | None = None
         self._starting = asyncio.Lock()
         self._current: str | None = None
@@ -218,7 +219,10 @@ class InferenceService:
                 remedy="Name one with --model, or set `model` in the configuration.",
                 code="no_model",
             )
-        model = await resolve_model(self._model, self._paths)
+        model = self._resolved.get(self._model)
+        if model is None:
+            # Once a name: a hub that does not answer must not delay the next question.
+            model = self._resolved[self._model] = await resolve_model(self._model, self._paths)
         return _Wanted(model, await self._find_peers(model))
 
     async def _start_runner(self, wanted: _Wanted) -> _Runner:

@@ -1,7 +1,7 @@
 """The forward pass of the demo model, with fewer and larger operations than transformers'.
 
 At this size most time of a training step goes into small operations on the CPU, and this form of
-the same arithmetic, on the same parameters, takes less than half as long.
+the same arithmetic, on the same parameters, takes little more than half as long.
 """
 
 from __future__ import annotations

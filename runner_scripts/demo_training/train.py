@@ -6,8 +6,8 @@ Run it with the Python of the managed environment:
 
 The seed fixes the data, the order and the first weights; on one kind of machine with the same
 number of threads the same files come out. `--tune` trains with one variant of each answer held back
-and reports how many of these come out right. It is there for working on corpus and settings, so
-that the held-out paraphrases measure the result and nothing is fitted to them.
+and reports how many of these come out right. It is there for working on corpus and settings, for
+which the held-out questions must not be used.
 """
 
 from __future__ import annotations

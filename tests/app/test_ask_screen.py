@@ -10,8 +10,9 @@ from textual.widgets import Markdown
 from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices
 from tests.app.seeing import screen_text, until, until_gone, until_shown
-from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import Message
+from torbiz_tui.inference.service import not_served
 from torbiz_tui.widgets.question_input import QuestionInput
 
 
@@ -89,11 +90,11 @@ async def test_a_question_that_nobody_can_answer_stays_in_the_field(
     services: FakeServices,
 ) -> None:
     services.inference.pieces = ()
-    services.inference.error = NotServedError("Nobody serves torbiz-demo.", why="It is empty.")
+    services.inference.error = not_served("torbiz-demo", "It is empty.")
     app = app_of(services)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*"go", "enter")
-        await until_shown(pilot, "Nobody serves torbiz-demo.", "F2 shares it")
+        await until_shown(pilot, "Nobody serves torbiz-demo now.", "F2, or")
         assert app.screen.query_one(QuestionInput).text == "go"
         await pilot.press("escape")
         await until_gone(pilot, "Nobody serves")

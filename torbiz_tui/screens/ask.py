@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
-from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
     STAGE_TITLES,
     AnswerDone,
@@ -179,7 +179,7 @@ class AskScreen(ModeScreen):
             await self.services.inference.warm()
         except TorbizError as error:
             if not self._answering:
-                self._show_failure(error)
+                self.notice.show_error(error)
 
     # Asking
 
@@ -261,17 +261,6 @@ class AskScreen(ModeScreen):
         field = self.query_one(QuestionInput)
         # What was typed meanwhile is kept as well.
         field.put(f"{text}\n{field.text}" if field.text.strip() else text)
-        self._show_failure(error)
-
-    def _show_failure(self, error: TorbizError) -> None:
-        if isinstance(error, NotServedError):
-            error = TorbizError(
-                error.what,
-                why=error.why,
-                remedy=f"{error.remedy} F2 shares it from this machine.".strip(),
-                code=error.code,
-                details=error.details,
-            )
         self.notice.show_error(error)
 
     # What the person does

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torbiz_tui.environments.processes import clean_environ, end_with_parent, kill_group
 from torbiz_tui.errors import TorbizError
@@ -106,58 +107,77 @@ async def _run_lines(
                 await process.wait()
 
 
-_UNREACHABLE = re.compile(
-    r"error sending request|dns error|failed to lookup address|tcp connect error|Connection refused"
-    r"|Network is unreachable|operation timed out|Failed to fetch|client error \(Connect\)",
-    re.IGNORECASE,
+@dataclass(frozen=True)
+class _Failure:
+    """A kind of failure: what uv prints of it, and what the person is told."""
+
+    code: str
+    printed: re.Pattern[str]
+    what: str
+    remedy: str
+
+
+def _pattern(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(alternatives), re.IGNORECASE)
+
+
+# In the order of looking: a certificate that is refused is also a request that failed.
+_FAILURES = (
+    _Failure(
+        "disk_full",
+        _pattern("No space left on device", "os error 28", "Disk quota exceeded"),
+        "The disk is full.",
+        "The stack needs about 1 GB for the venv and 0.5 GB for downloads: "
+        "free some space, then retry.",
+    ),
+    _Failure(
+        "certificate",
+        _pattern("certificate", "UnknownIssuer", "self.signed"),
+        "The package index shows a certificate that is not trusted here.",
+        "Behind a company proxy set petals.certificate (or SSL_CERT_FILE) to its bundle.",
+    ),
+    _Failure(
+        "no_network",
+        _pattern(
+            "error sending request",
+            "dns error",
+            "failed to lookup address",
+            "tcp connect error",
+            "Connection refused",
+            "Network is unreachable",
+            "operation timed out",
+            "Failed to fetch",
+            r"client error \(Connect\)",
+        ),
+        "The package index cannot be reached.",
+        "Check the network and the proxy settings, or name another index "
+        "(petals.index_url, petals.find_links; pip's and uv's own settings count too).",
+    ),
+    _Failure(
+        "package_not_found",
+        _pattern("No solution found", "was not found in the package registry", "no version of"),
+        "The package sources do not hold what the stack needs.",
+        "Check petals.index_url and petals.find_links, and pip's and uv's settings.",
+    ),
 )
-_CERTIFICATE = re.compile(r"certificate|UnknownIssuer|self.signed", re.IGNORECASE)
-_FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", re.IGNORECASE)
-_NOT_FOUND = re.compile(r"No solution found|was not found in the package registry|no version of")
 
 
 def explain_uv_failure(lines: Sequence[str], code: int) -> TorbizError:
     """Turn what uv printed into what happened, why, and what to do."""
     text = "\n".join(lines)
     evidence = tuple(line for line in lines if line.strip() and not line.startswith("$ "))[-8:]
-    cause = _cause(evidence)
-    if _FULL.search(text):
-        return TorbizError(
-            "The disk is full.",
-            why=cause,
-            remedy="The stack needs about 1 GB for the venv and 0.5 GB for downloads: "
-            "free some space, then retry.",
-            code="disk_full",
-            details=evidence,
-        )
-    if _CERTIFICATE.search(text):
-        return TorbizError(
-            "The package index shows a certificate that is not trusted here.",
-            why=cause,
-            remedy="Behind a company proxy set petals.certificate (or SSL_CERT_FILE) to its bundle.",
-            code="certificate",
-            details=evidence,
-        )
-    if _UNREACHABLE.search(text):
-        return TorbizError(
-            "The package index cannot be reached.",
-            why=cause,
-            remedy="Check the network and the proxy settings, or name another index "
-            "(petals.index_url, petals.find_links; pip's and uv's own settings count too).",
-            code="no_network",
-            details=evidence,
-        )
-    if _NOT_FOUND.search(text):
-        return TorbizError(
-            "The package sources do not hold what the stack needs.",
-            why=cause,
-            remedy="Check petals.index_url and petals.find_links, and pip's and uv's settings.",
-            code="package_not_found",
-            details=evidence,
-        )
+    for failure in _FAILURES:
+        if failure.printed.search(text):
+            return TorbizError(
+                failure.what,
+                why=_cause(evidence),
+                remedy=failure.remedy,
+                code=failure.code,
+                details=evidence,
+            )
     return TorbizError(
         f"uv failed with exit code {code}.",
-        why=cause,
+        why=_cause(evidence),
         remedy="Its output is in setup.log; retry, or mend what it names.",
         code="install_failed",
         details=evidence,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MODES = ("setup", "share", "ask", "logs")
 _ATTACH_AFTER_S = 0.2
+_LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
 
 
@@ -114,9 +115,14 @@ class TorbizApp(App[None]):
 
     # The hosted server, whatever screen is shown
 
-    @work(group="attach", exit_on_error=False)
+    @work(group="attach", exclusive=True, exit_on_error=False)
     async def _find_server(self) -> None:
         await self.services.sharing.attach()
+
+    def _look_again(self) -> None:
+        """A server may have been started from a shell or another terminal meanwhile."""
+        if not self.services.sharing.state.active:
+            self._find_server()
 
     @work(group="sharing", exclusive=True, exit_on_error=False)
     async def _watch_sharing(self) -> None:

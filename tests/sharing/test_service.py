@@ -67,6 +67,12 @@ async def test_from_start_to_stop(demo_home: Path, sharing: SharingService) -> N
     stopped = await until(sharing, Phase.STOPPED, 5)
     assert stopped.failure == ""
     assert "stopped from elsewhere" in stopped.events[-1].text
+    # One that another program starts later is found, too.
+    await again.sharing.start(again.sharing.default_request())
+    assert (await sharing.attach()).phase is Phase.STARTING
+    assert (await until(sharing, Phase.SERVING)).blocks == (0, 8)
+    assert await sharing.stop() is not None
+    await until(again.sharing, Phase.STOPPED, 5)
     await again.close()
     assert await sharing.stop() is None
 

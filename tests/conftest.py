@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def petals_python(stack_home: Path) -> Path:
     """The Python of the managed venv."""
     return Paths(stack_home).env_python
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 40 MB, for filling it up."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture

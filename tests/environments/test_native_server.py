@@ -204,3 +204,16 @@ async def test_tokens_are_not_in_the_process_list_nor_in_the_log(demo_home: Path
     assert not any(secret in line for line in listed)
     for file in [*Paths(demo_home).logs.iterdir(), *Paths(demo_home).run.iterdir()]:
         assert secret.encode() not in file.read_bytes()
+
+
+async def test_on_a_full_disk_nothing_is_started(small_disk: Path, stack_home: Path) -> None:
+    paths = Paths(small_disk)
+    paths.ensure()
+    paths.env.symlink_to(Paths(stack_home).env, target_is_directory=True)
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "filler").write_bytes(bytes(50_000_000))
+    with pytest.raises(TorbizError, match="nothing was started") as caught:
+        await driver_of(small_disk).start_server(demo_spec(free_port()), {})
+    assert "No space left" in caught.value.why
+    await until_gone(small_disk)
+    assert await driver_of(small_disk).find_server() is None

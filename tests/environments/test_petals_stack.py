@@ -190,26 +190,15 @@ def test_failures_of_uv_are_explained(line: str, code: str) -> None:
     assert error.details == (line,)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-async def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    home = tmp_path / "small"
-    home.mkdir()
-    mount = await asyncio.create_subprocess_exec(
-        "mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(home)
-    )
-    assert await mount.wait() == 0
-    try:
-        paths = Paths(home)
-        paths.ensure()
-        services = build_services(demo_config(home), paths)
-        assert await services.setup.run() is ExitCode.BLOCKED
-        status = {status.id: status for status in services.setup.statuses}["home"]
-        assert "0.0 GB free" in status.detail
-        # Also when it is tried all the same.
-        services.setup.skip("home")
-        assert await services.setup.run() is ExitCode.FAILED
-        status = {status.id: status for status in services.setup.statuses}["petals"]
-        assert status.detail.startswith("The disk is full.")
-    finally:
-        unmount = await asyncio.create_subprocess_exec("umount", str(home))
-        await unmount.wait()
+async def test_a_full_disk_is_named(small_disk: Path) -> None:
+    paths = Paths(small_disk)
+    paths.ensure()
+    services = build_services(demo_config(small_disk), paths)
+    assert await services.setup.run() is ExitCode.BLOCKED
+    status = {status.id: status for status in services.setup.statuses}["home"]
+    assert "0.0 GB free" in status.detail
+    # Also when it is tried all the same.
+    services.setup.skip("home")
+    assert await services.setup.run() is ExitCode.FAILED
+    status = {status.id: status for status in services.setup.statuses}["petals"]
+    assert status.detail.startswith("The disk is full.")

@@ -213,6 +213,37 @@ async def test_a_run_asked_for_during_the_first_check_still_applies() -> None:
     assert step.applied == 1
 
 
+async def test_a_run_asked_for_half_way_through_the_first_check_reaches_every_step() -> None:
+    class Held(ScriptedStep):
+        """A step whose check waits until it may answer."""
+
+        def __init__(self, step_id: str) -> None:
+            super().__init__(step_id, done=True)
+            self.may_answer = asyncio.Event()
+
+        async def check(self) -> CheckResult:
+            await self.may_answer.wait()
+            return await super().check()
+
+    quick, slow = Held("a"), Held("b")
+    after = ScriptedStep("c", ["a", "b"])
+    plan = SetupPlan([quick, slow, after])
+    quick.may_answer.set()
+    checking = asyncio.create_task(plan.check_all())
+    await until(plan, "a", StepState.READY)
+    # The quick step is launched again while the slow one is still at its first check.
+    quick.may_answer.clear()
+    running = asyncio.create_task(plan.run())
+    await until(plan, "a", StepState.CHECKING)
+    slow.may_answer.set()
+    await until(plan, "b", StepState.READY)
+    quick.may_answer.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(checking, running)
+    assert states(plan)["c"] is StepState.READY
+    assert after.applied == 1
+
+
 def test_an_unknown_need_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown steps"):
         SetupPlan([ScriptedStep("a", ["nothing"])])

@@ -271,9 +271,11 @@ class SetupPlan:
         )
 
     async def _wait_for_needs(self, step: Step) -> None:
-        needed = [self._tasks[need] for need in step.needs if need in self._tasks]
-        if needed:
-            await asyncio.wait(needed)
+        # Looked up anew each time: what is needed may have been launched again meanwhile.
+        while pending := [
+            self._tasks[need] for need in step.needs if need in self._tasks and self._busy(need)
+        ]:
+            await asyncio.wait(pending)
 
     async def _check_and_apply(self, step: Step) -> None:
         self._set(step.id, state=StepState.CHECKING, started=time.monotonic(), elapsed_s=0.0)

@@ -92,5 +92,5 @@ class Terminal:
 
     def close(self) -> None:
         """End it at once."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(pexpect.ExceptionPexpect, OSError):
             self._child.close(force=True)

@@ -88,22 +88,11 @@ class SharingService:
         Raises UsageError for what cannot be served, TorbizError when it cannot be started.
         """
         async with self._busy:
-            if self._state.active:
-                await self._refuse_second()
             model = await resolve_model(require_name(request.model), self._paths)
             spec = make_spec(request, model)
             secrets = {name: os.environ[name] for name in _SECRET_VARIABLES if name in os.environ}
             record = await self._driver.start_server(spec, secrets)
             await self._watch(record)
-
-    async def _refuse_second(self) -> None:
-        record = self._record
-        if record is not None and await self._driver.is_running(record):
-            raise TorbizError(
-                f"This machine is already sharing {record.spec.model}.",
-                remedy="Stop it first (Share screen, or `torbiz-tui stop`).",
-                code="already_sharing",
-            )
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
         """Wait until the blocks are served. Raises TorbizError when that fails or takes longer."""

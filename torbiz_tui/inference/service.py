@@ -149,7 +149,7 @@ class InferenceService:
         done = False
         try:
             if runner.ended:
-                await self._died(runner)
+                raise _ended()
             await runner.process.send(_generate(request, messages, options))
             while True:
                 message = await self._next(answer)
@@ -320,7 +320,7 @@ class InferenceService:
                 code="timeout",
             ) from None
         if message is None:
-            raise TorbizError("The runner has ended.", code="runner_died")
+            raise _ended()
         return message
 
     async def _died(self, runner: _Runner) -> NoReturn:
@@ -335,6 +335,10 @@ class InferenceService:
             code="runner_died",
             details=report.last_lines[-4:],
         )
+
+
+def _ended() -> TorbizError:
+    return TorbizError("The runner has ended.", code="runner_died")
 
 
 def _generate(

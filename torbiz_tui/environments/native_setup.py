@@ -33,7 +33,7 @@ Spawn = Callable[[RunnerCommand], Awaitable[RunnerProcess]]
 
 def native_steps(paths: Paths, config: Config, stack: PetalsStack, spawn: Spawn) -> Sequence[Step]:
     """The steps in the order in which they are shown."""
-    search = _Search(paths, config, stack)
+    search = _Search(config, stack)
     steps: list[Step] = [
         HomeStep(paths, stack),
         HardwareStep(stack),
@@ -47,15 +47,21 @@ def native_steps(paths: Paths, config: Config, stack: PetalsStack, spawn: Spawn)
 
 
 class _Search:
-    """The search for a Python, made once for the steps that need its result."""
+    """The search for a Python; what it found last is kept for the steps that need it."""
 
-    def __init__(self, paths: Paths, config: Config, stack: PetalsStack) -> None:
-        self._paths = paths
+    def __init__(self, config: Config, stack: PetalsStack) -> None:
+        self._last: PythonSearch | None = None
         self.wanted = config.petals.python
         self._stack = stack
 
     async def find(self) -> PythonSearch:
-        return await find_python(self.wanted)
+        """Look anew."""
+        self._last = await find_python(self.wanted)
+        return self._last
+
+    async def last(self) -> PythonSearch:
+        """What was found last; looks when nobody has looked yet."""
+        return self._last or await self.find()
 
     def in_use(self) -> str:
         """The Python of a finished venv; empty when there is none."""
@@ -134,7 +140,7 @@ class PythonStep(Step):
         )
 
     async def apply(self, report: Reporter) -> None:
-        found = await self._search.find()
+        found = await self._search.last()
         for candidate in found.candidates:
             report.output(candidate.line())
         report.progress(None, "Downloading Python 3.11 with uv")
@@ -189,7 +195,7 @@ class StackStep(Step):
             # Another program may have installed it while this one waited.
             if (await self.check()).readiness == "ready":
                 return
-            found = await self._search.find()
+            found = await self._search.last()
             if found.chosen is None:
                 raise BlockedError(
                     f"There is no Python {supported_versions()}.", remedy=_python_instruction()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torbiz_tui.errors import TorbizError
 
@@ -108,6 +111,20 @@ def requirements_file() -> Path:
 def demo_model() -> Path:
     """The small model that ships with the program."""
     return runner_scripts() / "demo_model"
+
+
+def write_json(file: Path, data: Mapping[str, Any]) -> None:
+    """Write a small file that is never seen half written, readable by its owner alone.
+
+    Raises OSError, and leaves the file as it was.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        temporary.chmod(0o600)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def shown(path: Path | str) -> str:

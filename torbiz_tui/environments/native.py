@@ -41,7 +41,7 @@ from torbiz_tui.environments.seeder_command import seeder_arguments
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import follow
 from torbiz_tui.logs.writing import logger, rotate
-from torbiz_tui.paths import Paths, runner_scripts
+from torbiz_tui.paths import Paths, runner_scripts, write_json
 from torbiz_tui.setup.step import Step
 
 if TYPE_CHECKING:
@@ -115,9 +115,6 @@ class NativeDriver(EnvironmentDriver):
             "--",
             *self.server_argv(spec),
         ]
-        environ = clean_environ(
-            {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **secrets}
-        )
         with open_log(log_file) as log:
             offset = log.tell()
             process = await asyncio.to_thread(
@@ -126,7 +123,7 @@ class NativeDriver(EnvironmentDriver):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environ,
+                env=self._environ(secrets),
                 cwd=self._paths.home,
                 start_new_session=True,
             )
@@ -141,7 +138,7 @@ class NativeDriver(EnvironmentDriver):
             log_offset=offset,
         )
         try:
-            _write_json(self._record_file, _record_to_json(record))
+            write_json(self._record_file, _record_to_json(record))
         except OSError as error:
             # A server that nobody remembers could not be stopped by anybody.
             kill_group(process.pid)
@@ -167,6 +164,12 @@ class NativeDriver(EnvironmentDriver):
                 cache=str(self._paths.cache),
             ),
         ]
+
+    def _environ(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """The environment of whatever runs Petals."""
+        return clean_environ(
+            {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **secrets}
+        )
 
     async def find_server(self) -> ServerRecord | None:
         try:
@@ -231,10 +234,6 @@ class NativeDriver(EnvironmentDriver):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
-            with contextlib.suppress(ProcessLookupError):
-                if start_mark(record.pid) == record.start_mark:
-                    os.kill(record.pid, signal.SIGKILL)
-            await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
         self._reap(record.pid)
         return replace(self._exit_report(record), killed=killed)
 
@@ -274,12 +273,9 @@ class NativeDriver(EnvironmentDriver):
             str(runner_scripts() / command.script),
             *command.arguments,
         ]
-        environ = clean_environ(
-            {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **command.secrets}
-        )
         log_file = self._paths.logs / command.log_name
         rotate(log_file)
-        return await NativeRunner.start(argv, environ, log_file)
+        return await NativeRunner.start(argv, self._environ(command.secrets), log_file)
 
 
 def require_free_port(port: int) -> None:
@@ -346,13 +342,3 @@ def _record_from_json(data: dict[str, Any]) -> ServerRecord:
     for key in ("initial_peers", "host_maddrs", "announce_maddrs"):
         spec[key] = tuple(spec[key])
     return ServerRecord(**data | {"spec": ServerSpec(**spec), "log_file": Path(data["log_file"])})
-
-
-def _write_json(file: Path, data: dict[str, Any]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        temporary.chmod(0o600)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)

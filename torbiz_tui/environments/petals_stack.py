@@ -11,14 +11,14 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import PetalsConfig
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import nvidia_gpu
-from torbiz_tui.paths import Paths, requirements_file
+from torbiz_tui.paths import Paths, requirements_file, write_json
 from torbiz_tui.setup.step import Reporter
 
 if TYPE_CHECKING:
@@ -78,21 +78,7 @@ class PetalsStack:
 
     def write_stamp(self, stamp: Stamp) -> None:
         """Remember what is installed."""
-        temporary = self._stamp_file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(
-            json.dumps(
-                {
-                    "digest": stamp.digest,
-                    "python": stamp.python,
-                    "torch": stamp.torch,
-                    "verified": stamp.verified,
-                },
-                indent=1,
-            )
-            + "\n",
-            encoding="utf-8",
-        )
-        temporary.replace(self._stamp_file)
+        write_json(self._stamp_file, asdict(stamp))
 
     def looks_ready(self) -> bool:
         """Whether the right stack was installed and verified; a matter of a millisecond."""
@@ -180,11 +166,8 @@ class PetalsStack:
             if build == "cuda":
                 # The pins are complete but for the CUDA libraries, which only torch's own
                 # requirements name.
-                torch = next(
-                    f"{name}=={version}" for name, version, _ in _pins() if name == "torch"
-                )
                 await self._uv(
-                    ["pip", "install", *into, torch, "--constraint", pins], sources, report
+                    ["pip", "install", *into, _torch_pin(), "--constraint", pins], sources, report
                 )
         self.write_stamp(Stamp(self.digest(), str(python), build))
 
@@ -202,8 +185,7 @@ class PetalsStack:
 
         PyPI's Linux build of torch is the CUDA build, with gigabytes of libraries.
         """
-        version = next(version for name, version, _ in _pins() if name == "torch")
-        cpu = f"torch=={version}+cpu"
+        cpu = f"{_torch_pin()}+cpu"
         constraint = self._paths.env / "torch-cpu.txt"
         constraint.write_text(cpu + "\n", encoding="utf-8")
         options = ["--constraint", str(constraint)]
@@ -232,6 +214,10 @@ def not_ready() -> TorbizError:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _torch_pin() -> str:
+    return next(f"{name}=={version}" for name, version, _ in _pins() if name == "torch")
 
 
 def _pins() -> list[tuple[str, str, bool]]:

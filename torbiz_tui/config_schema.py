@@ -15,13 +15,16 @@ from torbiz_tui.config_values import (
     Flag,
     Kind,
     Number,
+    Size,
     Text,
     TextList,
     TextMap,
     Whole,
     is_address,
     is_blocks,
+    is_container_name,
     is_device,
+    is_engine_address,
     is_peer_address,
     is_public_name,
     is_throughput,
@@ -180,6 +183,74 @@ class PetalsConfig:
 
 
 @dataclass(frozen=True)
+class DockerConfig:
+    """The container that hosts, and the image that it is made from."""
+
+    host: str = _key(
+        "",
+        Text(
+            "an engine's address such as unix:///run/docker.sock, tcp://… or ssh://…",
+            is_engine_address,
+        ),
+        "Engine to use; empty takes DOCKER_HOST, the current context, or the first that answers.",
+    )
+    image: str = _key("torbiz-petals-macos:latest", Text(), "Tag of the image that Setup builds.")
+    container: str = _key(
+        "torbiz-petals-seeder",
+        Text("letters, digits and any of _.- after the first", is_container_name),
+        "Name of the container that hosts.",
+    )
+    network: str = _key(
+        "auto",
+        Choice("auto", "host", "published"),
+        "host shares the machine's network; published forwards the one port; auto takes host where"
+        " the engine has it.",
+    )
+    memory: int | None = _key(
+        None,
+        Size(2**28, optional=True),
+        "Memory that the container may use; null sets no limit.",
+    )
+    cpus: float | None = _key(
+        None,
+        Number(0, 1024, above=True, optional=True),
+        "Processors that the container may use; null sets no limit.",
+    )
+    shared_memory: int = _key(
+        2**30,
+        Size(2**26),
+        "Shared memory of the container, which Petals' processes exchange data in.",
+    )
+    gpus: str = _key(
+        "auto",
+        Choice("auto", "none", "all"),
+        "NVIDIA GPUs for the container; auto gives them where the engine has NVIDIA's toolkit.",
+    )
+    model_cache: str = _key(
+        "~/.cache/huggingface",
+        Text(),
+        "Folder with downloaded models that the container shares with this machine.",
+    )
+    base_image: str = _key(
+        "python:3.11-slim", Text(), "Image to build on; it needs Python 3.11 and its venv module."
+    )
+    platform: str = _key(
+        "", Text(), "Platform to build for, such as linux/arm64; empty takes the engine's own."
+    )
+    wheelhouse: str = _key(
+        "",
+        Text(),
+        "Folder with wheels that the build takes first; empty takes ~/.torbiz/wheelhouse.",
+    )
+    build_network: str = _key(
+        "", Text(), "Network of the build, such as host; empty takes the engine's default."
+    )
+    build_timeout_s: float = _key(
+        3600.0, Number(0, _DAY_S, above=True), "Seconds after which a build is given up."
+    )
+
+
+@dataclass(frozen=True)
 class LogsConfig:
     """What is logged, and how much of it is shown."""
 
@@ -239,6 +310,10 @@ class Config:
         metadata={
             "doc": "How Petals is installed. Where a key is empty, the settings of pip and uv hold."
         },
+    )
+    docker: DockerConfig = field(
+        default_factory=DockerConfig,
+        metadata={"doc": "The container that hosts, and the image that it is made from."},
     )
     logs: LogsConfig = field(
         default_factory=LogsConfig, metadata={"doc": "What is logged, and how much of it is shown."}

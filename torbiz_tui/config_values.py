@@ -19,6 +19,8 @@ _WHOLE = re.compile(r"-?(?:0|[1-9](?:_?\d)*)")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_SIZE = re.compile(r"(\d{1,15})([kmgt]?)b?")
+_SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _NOTHING = ("", "~", "null", "none")
 _PORTS = 65_535
 
@@ -160,23 +162,29 @@ class Number(Kind):
     low: float
     high: float
     above: bool = False
+    optional: bool = False
 
     @property
     def accepted(self) -> str:  # type: ignore[override]
         """The bounds in words."""
+        nothing = ", or null" * self.optional
         if self.above:
-            return f"a number above {self.low:g}, up to {self.high:g}"
-        return f"a number from {self.low:g} to {self.high:g}"
+            return f"a number above {self.low:g}, up to {self.high:g}{nothing}"
+        return f"a number from {self.low:g} to {self.high:g}{nothing}"
 
-    def parse(self, text: str) -> float:
+    def parse(self, text: str) -> float | None:
         """Decimal, with or without a fraction or an exponent."""
+        if self.optional and text.strip().lower() in _NOTHING:
+            return None
         try:
             return self._bounded(float(text))
         except ValueError:
             raise RejectedError from None
 
-    def check(self, value: object) -> float:
+    def check(self, value: object) -> float | None:
         """A number, not a truth value."""
+        if value is None and self.optional:
+            return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RejectedError
         return self._bounded(float(value))
@@ -193,7 +201,53 @@ class Number(Kind):
 
     def text(self, value: object) -> str:
         """As short as it stays exact."""
-        return repr(float(cast("float", value)))
+        return "null" if value is None else repr(float(cast("float", value)))
+
+
+@dataclass(frozen=True)
+class Size(Kind):
+    """A number of bytes, written as Docker writes it: `512m`, `8g`."""
+
+    low: int
+    optional: bool = False
+
+    @property
+    def accepted(self) -> str:  # type: ignore[override]
+        """The form and the least in words."""
+        nothing = ", or null" * self.optional
+        return f"a size such as 512m or 8g, at least {self.text(self.low)}{nothing}"
+
+    def parse(self, text: str) -> int | None:
+        """A number of bytes, with k, m, g or t for powers of 1024."""
+        word = text.strip().lower()
+        if self.optional and word in _NOTHING:
+            return None
+        match = _SIZE.fullmatch(word)
+        if match is None:
+            raise RejectedError
+        return self.check(int(match[1]) << _SHIFTS[match[2]])
+
+    def check(self, value: object) -> int | None:
+        """Bytes, or a text that stands for them."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, str):
+            return self.parse(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value < 2**60:
+            raise RejectedError
+        return value
+
+    def yaml(self, value: object) -> str:
+        """As Docker writes it."""
+        return self.text(value)
+
+    def text(self, value: object) -> str:
+        """With the greatest unit that leaves a whole number."""
+        if value is None:
+            return "null"
+        size = cast("int", value)
+        unit = next(unit for unit in "tgmk" + " " if size % (1 << _SHIFTS[unit.strip()]) == 0)
+        return f"{size >> _SHIFTS[unit.strip()]}{unit.strip()}"
 
 
 @dataclass(frozen=True)
@@ -281,6 +335,16 @@ def is_blocks(text: str) -> bool:
         return True
     match = re.fullmatch(r"(\d{1,4}):(\d{1,4})", text)
     return match is not None and int(match[1]) < int(match[2])
+
+
+def is_container_name(text: str) -> bool:
+    """Whether an engine accepts it as a container's name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", text) is not None
+
+
+def is_engine_address(text: str) -> bool:
+    """Whether it is empty or has the form of DOCKER_HOST."""
+    return re.fullmatch(r"|(?:unix:///|npipe://|tcp://|https?://|ssh://)\S+", text) is not None
 
 
 def is_device(text: str) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from torbiz_tui.catalogue import DEMO_MODEL
 from torbiz_tui.config import DEMO_VALUES, SETTINGS, Config, ConfigError, load_config
-from torbiz_tui.config_values import Choice, Flag, Number, Text, TextList, TextMap, Whole
+from torbiz_tui.config_values import Choice, Flag, Number, Size, Text, TextList, TextMap, Whole
 
 PEER = "/ip4/192.0.2.7/tcp/31337/p2p/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG"
 NOWHERE = Path("/nonexistent/config.yaml")
@@ -144,6 +144,13 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(["auto", "cpu", "cuda:3"])
     if key == "share.throughput":
         return st.sampled_from(["auto", "12.5", "1e3"])
+    if key == "docker.container":
+        return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,30}", fullmatch=True)
+    if key == "docker.host":
+        return st.sampled_from(["", "unix:///run/docker.sock", "ssh://me@192.0.2.7"])
+    if isinstance(kind, Size):
+        sizes = st.integers(kind.low, 2**60 - 1)
+        return sizes | st.none() if kind.optional else sizes
     if isinstance(kind, Choice):
         return st.sampled_from(kind.words)
     if isinstance(kind, Flag):
@@ -152,7 +159,8 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
         numbers = st.integers(kind.low, kind.high)
         return numbers | st.none() if kind.optional else numbers
     if isinstance(kind, Number):
-        return st.floats(kind.low, kind.high, exclude_min=kind.above)
+        floats = st.floats(kind.low, kind.high, exclude_min=kind.above)
+        return floats | st.none() if kind.optional else floats
     if isinstance(kind, TextList):
         return st.lists(words, max_size=3).map(tuple)
     if isinstance(kind, TextMap):

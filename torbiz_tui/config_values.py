@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"-?(?:0|[1-9](?:_?\d)*)")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-_SIZE = re.compile(r"(\d{1,15})([kmgt]?)b?")
+_SIZE = re.compile(r"(\d{1,18})([kmgt]?)b?")
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _NOTHING = ("", "~", "null", "none")
 _PORTS = 65_535
@@ -233,7 +233,7 @@ class Size(Kind):
             return None
         if isinstance(value, str):
             return self.parse(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value < 2**60:
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value < 2**56:
             raise RejectedError
         return value
 

@@ -149,7 +149,7 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
     if key == "docker.host":
         return st.sampled_from(["", "unix:///run/docker.sock", "ssh://me@192.0.2.7"])
     if isinstance(kind, Size):
-        sizes = st.integers(kind.low, 2**60 - 1)
+        sizes = st.integers(kind.low, 2**56 - 1)
         return sizes | st.none() if kind.optional else sizes
     if isinstance(kind, Choice):
         return st.sampled_from(kind.words)

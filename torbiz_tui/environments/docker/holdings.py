@@ -1,0 +1,302 @@
+"""Containers and images as the engine lists them, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from torbiz_tui.config import DockerConfig
+from torbiz_tui.environments.docker.image import LABEL, LABEL_ROLE
+from torbiz_tui.environments.docker.layers import Layer, chains_of, freed_each, stack_of
+from torbiz_tui.logs.sanitizing import sanitize_line
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+SEEDER_ROLE = "seeder"
+_SHORT_ID = 12
+_UNTAGGED = "<none>:<none>"
+
+
+class Owner(StrEnum):
+    """Who made a container or an image.
+
+    OURS carries this program's label; NAMED has the configured name without the label, as Torbiz
+    Desktop's own have.
+    """
+
+    OURS = "ours"
+    NAMED = "named"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class ContainerInfo:
+    """A container. `state` is the engine's word, `status` its sentence (`Up 3 minutes`)."""
+
+    name: str
+    id: str
+    image: str
+    image_id: str
+    state: str
+    status: str
+    created_at: float
+    owner: Owner
+    bytes: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a process, also a paused one."""
+        return self.state in ("running", "paused", "restarting", "removing")
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return self.state == "paused"
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """An image. `unique_bytes` is what removing it alone frees; `used_by` names containers."""
+
+    id: str
+    tags: tuple[str, ...]
+    size_bytes: int
+    unique_bytes: int | None
+    created_at: float
+    owner: Owner
+    role: str = ""
+    version: str = ""
+    used_by: tuple[str, ...] = ()
+
+    @property
+    def dangling(self) -> bool:
+        """Whether no tag names it."""
+        return not self.tags
+
+    @property
+    def goes_whole(self) -> bool:
+        """Whether a clean-up would take it, and not just one name of it."""
+        return self.owner is Owner.OURS or (self.owner is Owner.NAMED and len(self.tags) == 1)
+
+    @property
+    def name(self) -> str:
+        """Its first tag, else its short id."""
+        return self.tags[0] if self.tags else short(self.id)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the engine holds. `freed` are the bytes by image id; in order, they add up."""
+
+    containers: tuple[ContainerInfo, ...]
+    images: tuple[ImageInfo, ...]
+    freed: Mapping[str, int]
+    ours_bytes: int | None
+    total_bytes: int | None
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """The image with this tag or id."""
+        for image in self.images:
+            if reference == image.id or same_tag(reference, image.tags):
+                return image
+        return None
+
+
+def owner_of_image(listed: Mapping[str, Any], tag: str) -> Owner:
+    """Whose an image is, by its labels and tags as the engine lists them."""
+    if has_label(listed.get("Labels")):
+        return Owner.OURS
+    return Owner.NAMED if same_tag(tag, listed.get("RepoTags") or ()) else Owner.OTHER
+
+
+def has_label(labels: Mapping[str, str] | None) -> bool:
+    """Whether any of the labels is this program's."""
+    return any(key == LABEL or key.startswith(f"{LABEL}.") for key in labels or ())
+
+
+def same_tag(tag: str, tags: Sequence[str]) -> bool:
+    """Whether `tag` is among them; Podman lists short names below localhost/."""
+    named = tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
+    return any(named == known.removeprefix("localhost/") or named == known for known in tags)
+
+
+def short(image_id: str) -> str:
+    """An id as the docker command shows it."""
+    return image_id.removeprefix("sha256:")[:_SHORT_ID]
+
+
+def read_holdings(
+    client: DockerClient, config: DockerConfig, usage: Mapping[str, Any] | None
+) -> Holdings:
+    """Ask the engine (blocking). `usage` is the answer of `/system/df`, for the sizes.
+
+    Raises what the SDK raises.
+    """
+    boxes = [_container(listed, config, usage) for listed in client.api.containers(all=True)]
+    listed_images = client.api.images()
+    users: dict[str, list[str]] = {}
+    for box in boxes:
+        users.setdefault(box.image_id, []).append(box.name)
+    shared = {entry["Id"]: entry.get("SharedSize") for entry in (usage or {}).get("Images") or ()}
+    derived = _derived(client, listed_images)
+    images = [
+        _image(listed, config, users, shared.get(listed["Id"]), derived) for listed in listed_images
+    ]
+    going = [image for image in images if image.goes_whole]
+    # Those without a tag first: what they share with a tagged one goes with that.
+    going.sort(key=lambda image: not image.dangling)
+    freed = _freed(client, going, [image for image in images if not image.goes_whole])
+    own_files = sum(box.bytes or 0 for box in boxes if box.owner is not Owner.OTHER)
+    return Holdings(
+        containers=tuple(boxes),
+        images=tuple(images),
+        freed=freed,
+        ours_bytes=None if usage is None else sum(freed.values()) + own_files,
+        total_bytes=None if usage is None else _total(usage),
+    )
+
+
+def _container(
+    listed: Mapping[str, Any], config: DockerConfig, usage: Mapping[str, Any] | None
+) -> ContainerInfo:
+    name = next(iter(listed.get("Names") or ()), "").removeprefix("/") or short(listed["Id"])
+    labels = listed.get("Labels") or {}
+    # A container inherits the labels of its image; only the role is the container's own.
+    if labels.get(LABEL_ROLE) == SEEDER_ROLE:
+        owner = Owner.OURS
+    else:
+        owner = Owner.NAMED if name == config.container else Owner.OTHER
+    sizes = {
+        entry["Id"]: int(entry.get("SizeRw") or 0)
+        for entry in (usage or {}).get("Containers") or ()
+    }
+    return ContainerInfo(
+        name=sanitize_line(name),
+        id=listed["Id"],
+        image=sanitize_line(str(listed.get("Image", ""))),
+        image_id=listed.get("ImageID", ""),
+        state=sanitize_line(str(listed.get("State", ""))).lower(),
+        status=sanitize_line(str(listed.get("Status", ""))),
+        created_at=_seconds(listed.get("Created")),
+        owner=owner,
+        bytes=sizes.get(listed["Id"]),
+    )
+
+
+def _image(
+    listed: Mapping[str, Any],
+    config: DockerConfig,
+    users: Mapping[str, Sequence[str]],
+    shared: int | None,
+    derived: frozenset[str],
+) -> ImageInfo:
+    labels = listed.get("Labels") or {}
+    size = int(listed.get("Size") or 0)
+    owner = owner_of_image(listed, config.image)
+    if owner is Owner.OURS and listed["Id"] in derived:
+        owner = Owner.OTHER
+    return ImageInfo(
+        id=listed["Id"],
+        tags=tuple(sanitize_line(tag) for tag in listed.get("RepoTags") or () if tag != _UNTAGGED),
+        size_bytes=size,
+        unique_bytes=None if shared is None or shared < 0 else max(0, size - shared),
+        created_at=_seconds(listed.get("Created")),
+        owner=owner,
+        role=sanitize_line(labels.get(LABEL_ROLE, "")),
+        version=sanitize_line(labels.get(f"{LABEL}.version", "")),
+        used_by=tuple(users.get(listed["Id"], ())),
+    )
+
+
+def _derived(client: DockerClient, images: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Tagged images that somebody built on top of ours: they inherit our labels.
+
+    Ours end with a layer or a label of our own, so none of ours is the beginning of another of
+    ours under a tag.
+    """
+    labelled = [image["Id"] for image in images if has_label(image.get("Labels"))]
+    if len(labelled) < 2:
+        return frozenset()
+    tagged = {
+        image["Id"]
+        for image in images
+        if any(tag != _UNTAGGED for tag in image.get("RepoTags") or ())
+    }
+    histories = {
+        image_id: [(entry["Created"], entry["CreatedBy"]) for entry in _history(client, image_id)]
+        for image_id in labelled
+    }
+    return frozenset(
+        image_id
+        for image_id in labelled
+        if image_id in tagged
+        and any(
+            other != image_id
+            and 0 < len(begin) < len(histories[image_id])
+            and histories[image_id][: len(begin)] == begin
+            for other, begin in histories.items()
+        )
+    )
+
+
+def _freed(
+    client: DockerClient, ours: Sequence[ImageInfo], others: Sequence[ImageInfo]
+) -> dict[str, int]:
+    if not ours:
+        return {}
+    return freed_each(
+        {image.id: _stack(client, image.id) for image in ours},
+        [chains_of(_layers(client, image.id)) for image in others],
+    )
+
+
+def _stack(client: DockerClient, image_id: str) -> tuple[Layer, ...]:
+    sizes = [int(entry.get("Size") or 0) for entry in _history(client, image_id)]
+    return stack_of(_layers(client, image_id), sizes)
+
+
+def _history(client: DockerClient, image_id: str) -> list[Mapping[str, Any]]:
+    """From the oldest entry on; empty for an image that has gone since it was listed."""
+    from docker import errors
+
+    try:
+        return list(reversed(client.api.history(image_id)))
+    except errors.NotFound:
+        return []
+
+
+def _layers(client: DockerClient, image_id: str) -> list[str]:
+    from docker import errors
+
+    try:
+        return client.api.inspect_image(image_id).get("RootFS", {}).get("Layers") or []
+    except errors.NotFound:
+        return []
+
+
+def _total(usage: Mapping[str, Any]) -> int:
+    own_files = sum(int(box.get("SizeRw") or 0) for box in usage.get("Containers") or ())
+    volumes = sum(
+        max(0, int((volume.get("UsageData") or {}).get("Size") or 0))
+        for volume in usage.get("Volumes") or ()
+    )
+    cache = sum(
+        int(entry.get("Size") or 0)
+        for entry in usage.get("BuildCache") or ()
+        if not entry.get("Shared")
+    )
+    return int(usage.get("LayersSize") or 0) + own_files + volumes + cache
+
+
+def _seconds(created: object) -> float:
+    """Seconds since the epoch; Podman gives some times as text."""
+    if isinstance(created, str):
+        try:
+            return datetime.fromisoformat(created).timestamp()
+        except ValueError:
+            return 0.0
+    return float(created) if isinstance(created, int | float) else 0.0

@@ -1,0 +1,361 @@
+"""The disk that all parts of the program use, and freeing it part by part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torbiz_tui.config import Config
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.folder_sizes import Removal, folder_size, off_loop, remove_tree
+from torbiz_tui.logs.emptying import empty_logs
+from torbiz_tui.logs.writing import logger
+from torbiz_tui.paths import Paths, shown
+
+if TYPE_CHECKING:
+    from torbiz_tui.environments.docker.inventory import DockerInventory
+
+PETALS_FOLDER = "petals"
+"""The folder in the shared model cache that a container's Petals keeps its blocks in."""
+
+_KEPT_S = 5.0
+_ENGINE_LIMIT_S = 30.0
+_SERVER_LOGS = ("petals_seeder.log", "petals_inference.log", "container.log")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the program on disk.
+
+    `id` is one of `image`, `env`, `models`, `container_models`, `logs`, `local_models`,
+    `model_cache`, `wheelhouse`. `bytes` is None when it is not known (`note` says why);
+    `freeable_bytes` is what cleaning it frees now. `option` is the option of `clean` that frees
+    it; it is empty for what is yours, or other programs', and is only shown.
+    """
+
+    id: str
+    title: str
+    where: str
+    bytes: int | None
+    freeable_bytes: int = 0
+    option: str = ""
+    note: str = ""
+
+    @property
+    def removable(self) -> bool:
+        """Whether a clean-up may take it."""
+        return bool(self.option)
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """All parts, and the free bytes of the disk that the home folder is on."""
+
+    parts: tuple[Part, ...]
+    free_bytes: int
+
+    def part(self, part_id: str) -> Part:
+        """The part with this id."""
+        return next(part for part in self.parts if part.id == part_id)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a part, or some of it, stayed."""
+
+    part_id: str
+    error: TorbizError
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What a clean-up has freed, by part id, and what went wrong."""
+
+    bytes_by_part: dict[str, int]
+    problems: tuple[Problem, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes freed in all."""
+        return sum(self.bytes_by_part.values())
+
+
+class Storage:
+    """Measures and frees the disk of one home folder and one engine; belongs to one event loop.
+
+    `asks_engine`: whether the image belongs to the environment in use, so that a quick look asks
+    for it too.
+    """
+
+    def __init__(
+        self, paths: Paths, config: Config, inventory: DockerInventory, *, asks_engine: bool
+    ) -> None:
+        self._paths = paths
+        self._config = config
+        self._inventory = inventory
+        self._asks_engine = asks_engine
+        self._measured: tuple[float, DiskUse] | None = None
+
+    @property
+    def shared_cache(self) -> Path:
+        """The Hugging Face cache that containers share with this machine."""
+        return Path(self._config.docker.model_cache).expanduser()
+
+    @property
+    def container_models(self) -> Path:
+        """The part of that cache that only our containers write."""
+        return self.shared_cache / PETALS_FOLDER
+
+    @property
+    def wheelhouse(self) -> Path:
+        """The folder of wheels for building the image."""
+        given = self._config.docker.wheelhouse
+        return Path(given).expanduser() if given else self._paths.home / "wheelhouse"
+
+    async def measure(self, *, fresh: bool = False) -> DiskUse:
+        """All parts with their sizes; what was measured in the last 5 seconds unless `fresh`.
+
+        An engine that does not answer is told in the note of the image.
+        """
+        if not fresh and self._measured is not None:
+            at, use = self._measured
+            if time.monotonic() - at < _KEPT_S:
+                return use
+        image, folders = await asyncio.gather(
+            self._image_part(), off_loop(self._folder_parts, "measure disk use")
+        )
+        use = DiskUse((image, *folders), _free_bytes(self._paths.home))
+        self._measured = (time.monotonic(), use)
+        return use
+
+    async def quick(self, limit_s: float) -> dict[str, int | None]:
+        """Bytes by part id, None for what was not known within `limit_s` seconds."""
+        jobs = {
+            part_id: asyncio.ensure_future(off_loop(partial(self._folder_part, part_id), part_id))
+            for part_id in _FOLDER_PARTS
+        }
+        engine = asyncio.ensure_future(self._inventory.image_bytes()) if self._asks_engine else None
+        waiting = [*jobs.values(), *([engine] if engine is not None else [])]
+        _done, late = await asyncio.wait(waiting, timeout=limit_s)
+        for job in late:
+            job.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        found: dict[str, int | None] = {"image": None}
+        if engine is not None and engine not in late and engine.exception() is None:
+            found["image"] = engine.result()
+        for part_id, job in jobs.items():
+            known = job not in late and job.exception() is None
+            found[part_id] = job.result().bytes if known else None
+        return found
+
+    async def _image_part(self) -> Part:
+        title = "Docker image"
+        tag = self._config.docker.image
+        try:
+            async with asyncio.timeout(_ENGINE_LIMIT_S):
+                candidates = await self._inventory.cleanup_candidates()
+        except TimeoutError:
+            return Part("image", title, tag, None, 0, "image", "Docker did not answer in time.")
+        except TorbizError as error:
+            return Part("image", title, tag, None, 0, "image", error.what)
+        images = sum(candidate.kind == "image" for candidate in candidates)
+        boxes = len(candidates) - images
+        notes = [f"{images} images and {boxes} containers"] if candidates else ["none"]
+        notes += [f"{held.name}: {held.in_use}" for held in candidates if held.in_use]
+        return Part(
+            "image",
+            title,
+            tag,
+            sum(candidate.bytes for candidate in candidates),
+            sum(candidate.bytes for candidate in candidates if not candidate.in_use),
+            "image",
+            "; ".join(notes),
+        )
+
+    def _folder_parts(self, stop: threading.Event) -> list[Part]:
+        return [self._folder_part(part_id, stop) for part_id in _FOLDER_PARTS]
+
+    def _folder_part(self, part_id: str, stop: threading.Event) -> Part:
+        title, option = _FOLDER_PARTS[part_id]
+        folder, without, note = {
+            "env": (self._paths.env, [], ""),
+            "models": (self._paths.cache, [], ""),
+            "container_models": (self.container_models, [], ""),
+            "logs": (self._paths.logs, [], ""),
+            "local_models": (self._paths.models, [], "yours"),
+            "model_cache": (
+                self.shared_cache,
+                [self.container_models],
+                "shared with your other programs; `hf cache ls` lists it",
+            ),
+            "wheelhouse": (self.wheelhouse, [], "yours"),
+        }[part_id]
+        size = folder_size([folder], stop, without=without)
+        freeable = size.freeable if option else 0
+        if option and folder.is_symlink():
+            freeable, option = 0, ""
+            note = "is a link, and what it points to is left alone"
+        elif option and size.bytes - size.freeable > 1_000_000:
+            linked = (size.bytes - size.freeable) / 1e9
+            note = f"{linked:.2f} GB of it are also in uv's cache; `uv cache clean` empties that"
+        return Part(part_id, title, shown(folder), size.bytes, freeable, option, note)
+
+    async def clean(self, part_ids: Sequence[str], report: Callable[[str], None]) -> Freed:
+        """Free these parts; `report` gets a line for each thing that goes.
+
+        A part that is in use, or cannot be removed, is a problem of that part, and the others go
+        on. Cancelling stops between two files.
+        """
+        freed: dict[str, int] = {}
+        problems: list[Problem] = []
+        self._measured = None
+        for part_id in part_ids:
+            try:
+                with self._locked():
+                    if part_id == "image":
+                        result, errors = await self._clean_image(report)
+                    else:
+                        result, errors = await self._clean_folder(part_id, report)
+            except TorbizError as error:
+                problems.append(Problem(part_id, error))
+                continue
+            freed[part_id] = result
+            problems += [Problem(part_id, error) for error in errors]
+            logger("app").info("cleaned %s: %d bytes", part_id, result)
+        return Freed(freed, tuple(problems))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep others from installing and from starting a server meanwhile."""
+        from filelock import FileLock, Timeout
+
+        with contextlib.ExitStack() as held:
+            if self._paths.run.is_dir():
+                for name, doing in (
+                    ("setup.lock", "installing"),
+                    ("share.lock", "starting to share"),
+                ):
+                    try:
+                        held.enter_context(FileLock(self._paths.run / name, timeout=0))
+                    except Timeout:
+                        raise TorbizError(
+                            f"A torbiz-tui is {doing} just now, so nothing is removed.",
+                            remedy="Wait until it has finished, then try again.",
+                            code="in_use",
+                        ) from None
+            yield
+
+    async def _clean_image(self, report: Callable[[str], None]) -> tuple[int, list[TorbizError]]:
+        candidates = await self._inventory.cleanup_candidates()
+        cleaned = await self._inventory.clean(candidates, report)
+        return cleaned.bytes, list(cleaned.problems)
+
+    async def _clean_folder(
+        self, part_id: str, report: Callable[[str], None]
+    ) -> tuple[int, list[TorbizError]]:
+        part = await off_loop(lambda stop: self._folder_part(part_id, stop), part_id)
+        if not part.removable:
+            raise TorbizError(f"{part.title}: {part.where} {part.note}.", code="not_ours")
+        folder = {
+            "env": self._paths.env,
+            "models": self._paths.cache,
+            "container_models": self.container_models,
+            "logs": self._paths.logs,
+        }[part_id]
+        if part_id == "logs":
+            busy = await self._users_of_env() or await self._container_in_use()
+            removal = await off_loop(
+                lambda stop: empty_logs(folder, stop, keep=_SERVER_LOGS if busy else ()), "logs"
+            )
+            if busy:
+                report(f"The logs of the server stay: {busy}")
+        else:
+            await self._require_unused(part_id, part.title)
+            if part_id == "env":
+                # Without its stamp a half removed venv is never taken for a whole one.
+                with contextlib.suppress(OSError):
+                    (folder / "torbiz-stack.json").unlink()
+            removal = await off_loop(lambda stop: remove_tree(folder, stop), f"remove {part_id}")
+        report(f"Removed {part.title[0].lower()}{part.title[1:]} ({part.where}).")
+        return removal.bytes, _removal_problem(part.title, removal)
+
+    async def _require_unused(self, part_id: str, title: str) -> None:
+        if part_id == "container_models":
+            user = await self._container_in_use()
+        else:
+            user = await self._users_of_env()
+        if user:
+            raise TorbizError(
+                f"{title}: in use.",
+                why=user,
+                remedy="Stop sharing (`torbiz-tui stop`) and close the app, then try again.",
+                code="in_use",
+            )
+
+    async def _users_of_env(self) -> str:
+        """Who runs from the managed venv, in a sentence; empty when nobody does."""
+        return await asyncio.to_thread(_process_below, self._paths.env)
+
+    async def _container_in_use(self) -> str:
+        try:
+            async with asyncio.timeout(_ENGINE_LIMIT_S):
+                found = await self._inventory.cleanup_candidates()
+        except (TorbizError, TimeoutError):
+            # No engine, no container that could use anything.
+            return ""
+        running = [item for item in found if item.kind == "container" and item.in_use]
+        return " ".join(f"The container {item.name}: {item.in_use}" for item in running)
+
+
+_FOLDER_PARTS = {
+    "env": ("Petals in its venv", "env"),
+    "models": ("Downloaded blocks", "models"),
+    "container_models": ("Blocks that the container downloaded", "models"),
+    "logs": ("Logs", "logs"),
+    "local_models": ("Local models", ""),
+    "model_cache": ("Hugging Face cache", ""),
+    "wheelhouse": ("Wheels for building the image", ""),
+}
+
+
+def _process_below(folder: Path) -> str:
+    import psutil
+
+    begin = f"{folder}{os.sep}"
+    for process in psutil.process_iter(["cmdline"]):
+        argv = process.info["cmdline"] or ()
+        if argv and argv[0].startswith(begin):
+            script = next((Path(word).name for word in argv[1:] if word.endswith(".py")), "python")
+            return f"Process {process.pid} ({script}) runs from {shown(folder)}."
+    return ""
+
+
+def _removal_problem(title: str, removal: Removal) -> list[TorbizError]:
+    if not removal.errors:
+        return []
+    first = removal.errors[0]
+    return [
+        TorbizError(
+            f"{title}: {len(removal.errors)} files or folders could not be removed.",
+            why=f"{first.filename}: {first.strerror}.",
+            remedy="See whose they are (a container of a rootful engine may have written them as"
+            " root), then try again.",
+            code="not_removed",
+        )
+    ]
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free bytes of the disk that `folder` is, or would be, on."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -21,8 +21,10 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.docker.inventory import DockerInventory
     from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers
     from torbiz_tui.logs.sources import LogSource
+    from torbiz_tui.storage import Storage
 
 
 @dataclass
@@ -47,6 +49,27 @@ class Services:
             _peer_finder(self.config, self.sharing),
         )
 
+    @cached_property
+    def inventory(self) -> DockerInventory | None:
+        """What the container engine holds; None where hosting does not use one."""
+        return self._inventory if self.environment.hosting.name == "docker" else None
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The disk that all parts use, also an image that another environment has left."""
+        from torbiz_tui.storage import Storage
+
+        return Storage(
+            self.paths, self.config, self._inventory, asks_engine=self.inventory is not None
+        )
+
+    @cached_property
+    def _inventory(self) -> DockerInventory:
+        from torbiz_tui.environments.docker.engine import EngineFinder
+        from torbiz_tui.environments.docker.inventory import DockerInventory
+
+        return DockerInventory(EngineFinder(self.config.docker), self.config.docker)
+
     @property
     def demo(self) -> bool:
         """Whether the embedded demo is used."""
@@ -67,6 +90,8 @@ class Services:
         if "inference" in self.__dict__:
             await self.inference.close()
         await self.sharing.close()
+        if "_inventory" in self.__dict__:
+            self._inventory.close()
 
 
 def build_services(config: Config, paths: Paths) -> Services:

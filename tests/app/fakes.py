@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.config import Config
+from torbiz_tui.config import Config, DockerConfig
 from torbiz_tui.environments.base import ExitReport, ServerSpec
+from torbiz_tui.environments.docker.cleanup import Candidate, Cleaned
+from torbiz_tui.environments.docker.docker_commands import DockerCommand, docker_commands
+from torbiz_tui.environments.docker.endpoints import Endpoint
+from torbiz_tui.environments.docker.engine import EngineFacts
+from torbiz_tui.environments.docker.holdings import ContainerInfo, ImageInfo, Owner
+from torbiz_tui.environments.docker.inventory import Overview
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
     AnswerDone,
@@ -194,6 +200,88 @@ class FakeEnvironment:
     name: str = "native"
 
 
+BOX = ContainerInfo(
+    name="torbiz-petals-seeder",
+    id="c1",
+    image="torbiz-petals-macos:latest",
+    image_id="i1",
+    state="running",
+    status="Up 3 minutes",
+    created_at=0.0,
+    owner=Owner.OURS,
+)
+IMAGE = ImageInfo(
+    id="i1",
+    tags=("torbiz-petals-macos:latest",),
+    size_bytes=1_280_000_000,
+    unique_bytes=1_100_000_000,
+    created_at=0.0,
+    owner=Owner.OURS,
+    version="0.1.0",
+)
+FOREIGN = ImageInfo("i2", ("database:16",), 438_000_000, 438_000_000, 0.0, Owner.OTHER)
+
+
+class FakeInventory:
+    """An engine with our container and image, and a foreign image."""
+
+    def __init__(self) -> None:
+        self.config = DockerConfig()
+        self.containers: tuple[ContainerInfo, ...] = (BOX,)
+        self.images: tuple[ImageInfo, ...] = (IMAGE, FOREIGN)
+        self.error: TorbizError | None = None
+        self.did: list[str] = []
+
+    async def overview(self) -> Overview:
+        if self.error is not None:
+            raise self.error
+        return Overview(
+            facts=EngineFacts(
+                "Docker Engine", "28.2.2", "1.50", "linux/amd64", 8, 16 * 10**9, "/var/lib/docker"
+            ),
+            endpoint=Endpoint("unix:///var/run/docker.sock", "the usual socket"),
+            containers=self.containers,
+            images=self.images,
+            ours_bytes=1_280_000_000,
+            total_bytes=1_718_000_000,
+            fresh=True,
+        )
+
+    async def commands(self) -> list[DockerCommand]:
+        return docker_commands(self.config, prune_note="It would remove database:16 too.")
+
+    async def stop_container(self, name: str = "") -> str:
+        self.did.append("stop")
+        self.containers = ()
+        return "torbiz-petals-seeder is stopped (exit code 0)."
+
+    async def remove_image(self, tag: str = "") -> int:
+        self.did.append(f"remove {tag}")
+        if self.containers:
+            raise TorbizError(
+                f"The image {tag} is in use.", remedy="Stop and remove them first.", code="in_use"
+            )
+        self.images = (FOREIGN,)
+        return 1_100_000_000
+
+    async def shell_command(self) -> list[str]:
+        raise TorbizError("The container torbiz-petals-seeder does not run.", code="not_running")
+
+    async def cleanup_candidates(self) -> list[Candidate]:
+        busy = "It is running." if self.containers else ""
+        return [
+            Candidate(
+                "image", IMAGE.name, "i1", 1_100_000_000, "It carries this program's label.", busy
+            )
+        ]
+
+    async def clean(self, chosen: Sequence[Candidate], tell: Callable[[str], None]) -> Cleaned:
+        self.did.append("clean")
+        self.images = (FOREIGN,)
+        tell(f"Removed the image {IMAGE.name}.")
+        return Cleaned(1_100_000_000, (IMAGE.name,), ())
+
+
 @dataclass
 class FakeServices:
     """What the app needs of the services."""
@@ -203,6 +291,7 @@ class FakeServices:
     config: Config = field(default_factory=lambda: Config(demo=True, model="torbiz-demo"))
     environment: FakeEnvironment = field(default_factory=FakeEnvironment)
     sharing: FakeSharing = field(default_factory=FakeSharing)
+    inventory: FakeInventory | None = None
     inference: FakeInference = field(default_factory=FakeInference)
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
 
 _TICK_S = 0.5
+_IMAGE_STEP = "image"
 _RETRIABLE = (
     StepState.FAILED,
     StepState.BLOCKED,
@@ -220,6 +221,34 @@ class SetupScreen(ModeScreen):
         if status is not None:
             self._plan.cancel(status.id)
 
+    @work(group="docker", exclusive=True, exit_on_error=False)
+    async def action_docker(self) -> None:
+        """Show the Docker panel, then do what was chosen there."""
+        inventory = self.services.inventory
+        if inventory is None:
+            self.notice.show_text(
+                "Hosting does not use Docker here; `--environment docker` chooses it."
+            )
+            return
+        from torbiz_tui.screens.docker import OPENS_LOG, REBUILDS, DockerScreen
+
+        chosen = await self.app.push_screen_wait(DockerScreen(self.services, inventory))
+        if chosen == OPENS_LOG:
+            await self.app.run_action("show_log('container')")
+        elif chosen == REBUILDS:
+            self._rebuild()
+        else:
+            self.action_check()
+
+    @work(group="retry", exit_on_error=False)
+    async def _rebuild(self) -> None:
+        steps = self.query_one(StepList)
+        for index, status in enumerate(self._plan.statuses):
+            if status.id == _IMAGE_STEP:
+                steps.highlighted = index
+        await self._plan.redo(_IMAGE_STEP)
+        self._after_plan()
+
     def action_skip(self) -> None:
         """Go on without the selected step."""
         status = self.query_one(StepList).selected
@@ -229,6 +258,8 @@ class SetupScreen(ModeScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what makes sense for the selected step."""
+        if action == "docker":
+            return self.services.inventory is not None
         if action in ("retry", "cancel", "skip"):
             steps = self.query(StepList)
             status = steps.first().selected if steps else None
@@ -253,6 +284,11 @@ class SetupScreen(ModeScreen):
         """The actions that the selected step allows."""
         yield SystemCommand("Set up this machine", "Bring everything that is missing", self._run)
         yield SystemCommand("Check again", "Look at all steps; change nothing", self.action_check)
+        if self.services.inventory is not None:
+            yield SystemCommand(
+                "Docker panel", "Containers, images, log, shell, clean-up", self.action_docker
+            )
+            yield SystemCommand("Rebuild the Docker image", "", self._rebuild)
         for action, title, run in (
             ("retry", "Retry the selected step", self.action_retry),
             ("cancel", "Cancel the selected step", self.action_cancel),

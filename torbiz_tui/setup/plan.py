@@ -110,6 +110,7 @@ class SetupPlan:
         self._output: dict[str, list[str]] = {step_id: [] for step_id in self._order}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._to_apply: set[str] = set()
+        self._to_redo: set[str] = set()
         self._broadcast: Broadcast[PlanEvent] = Broadcast()
         self._running: asyncio.Task[ExitCode] | None = None
 
@@ -172,6 +173,16 @@ class SetupPlan:
                 if not status.state.lets_on and status.id not in again
             ]
         return await self._start(again, apply=True)
+
+    async def redo(self, step_id: str) -> ExitCode:
+        """Apply a step also though it is ready, then run again what needs it."""
+        if not self._busy(step_id):
+            self._to_redo.add(step_id)
+        return await self.retry(step_id)
+
+    def has(self, step_id: str) -> bool:
+        """Whether there is such a step."""
+        return step_id in self._steps
 
     def _dependents(self, step_id: str) -> list[str]:
         found: list[str] = []
@@ -280,7 +291,10 @@ class SetupPlan:
     async def _check_and_apply(self, step: Step) -> None:
         self._set(step.id, state=StepState.CHECKING, started=time.monotonic(), elapsed_s=0.0)
         result = await self._check(step)
-        if result.readiness is not Readiness.MISSING or step.id not in self._to_apply:
+        redo = step.id in self._to_redo and result.readiness is Readiness.READY
+        self._to_redo.discard(step.id)
+        missing = result.readiness is Readiness.MISSING and step.id in self._to_apply
+        if not (missing or redo):
             self._settle(step.id, result)
             return
         self._set(step.id, state=StepState.RUNNING, detail=result.detail)

@@ -53,6 +53,18 @@ SETUP = [
     _key("setup.cancel", "c", "cancel", "Cancel", "Stop the selected step", show=True),
     _key("setup.skip", "s", "skip", "Skip", "Go on without the selected step", show=True),
     _key("setup.check", "a", "check", "Check", "Check all steps; change nothing", show=True),
+    _key("setup.docker", "d", "docker", "Docker", "Containers, images and clean-up", show=True),
+]
+
+DOCKER = [
+    _key("docker.logs", "l", "panel('logs')", "Log", "Follow the container's log"),
+    _key("docker.stop", "x", "panel('stop')", "Stop", "Stop the container gracefully"),
+    _key("docker.shell", "e", "panel('shell')", "Shell", "Open a shell in the container"),
+    _key("docker.rebuild", "b", "panel('build')", "Rebuild", "Build the image anew"),
+    _key("docker.remove", "delete", "panel('remove_image')", "Remove", "Remove the image"),
+    _key("docker.clean", "c", "panel('clean')", "Clean up", "Free what only this program uses"),
+    _key("docker.refresh", "r", "refresh_panel", "Look again", "Ask the engine again", show=True),
+    _key("docker.close", "escape,q", "close_panel", "Close", "Back to Setup", show=True),
 ]
 
 SHARE = [
@@ -147,6 +159,7 @@ PANE = [
 GROUPS: dict[str, list[Binding]] = {
     "Everywhere": APP + MESSAGE,
     "Setup": STEPS + SETUP,
+    "Docker panel": DOCKER,
     "Share": SHARE,
     "Ask": QUESTION + ASK,
     "Logs": LOGS + PANE,

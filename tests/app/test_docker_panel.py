@@ -1,0 +1,127 @@
+"""The Docker panel of Setup, on an inventory that needs no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.app.conftest import app_of
+from tests.app.fakes import FakeInventory, FakeServices, step
+from tests.app.seeing import screen_text, until, until_gone, until_shown
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.setup.step import CheckResult
+
+Make = Callable[..., FakeServices]
+
+
+@pytest.fixture
+def docker(with_steps: Make) -> FakeServices:
+    services = with_steps(step("image", "Docker image")(CheckResult.ready("1.28 GB")))
+    services.inventory = FakeInventory()
+    return services
+
+
+def panel(services: FakeServices, width: int = 80, height: int = 24) -> Any:
+    app = app_of(services, "setup")
+    running: AbstractAsyncContextManager[Pilot[None]] = app.run_test(size=(width, height))
+    return running
+
+
+async def open_panel(pilot: Pilot[Any]) -> None:
+    await until_shown(pilot, "This machine is ready", "d Docker")
+    await pilot.press("d")
+    await until_shown(pilot, "Docker Engine 28.2.2", "Stop the container")
+
+
+async def test_it_shows_what_the_engine_holds_and_whose_it_is(docker: FakeServices) -> None:
+    async with panel(docker, 120, 36) as pilot:
+        await open_panel(pilot)
+        rows = screen_text(pilot.app).splitlines()
+        ours = next(row for row in rows if "torbiz-petals-macos:latest" in row)
+        foreign = next(row for row in rows if "database:16" in row)
+        assert "ours, fresh" in ours
+        assert "ours" not in foreign
+        assert any("torbiz-petals-seeder" in row and "Up 3 minutes" in row for row in rows)
+        assert any("docker exec -it torbiz-petals-seeder bash" in row for row in rows)
+
+
+async def test_without_docker_there_is_no_key_for_it(with_steps: Make) -> None:
+    async with panel(with_steps(step("one", "First step")())) as pilot:
+        await until_shown(pilot, "missing")
+        await pilot.press("d")
+        assert "d Docker" not in screen_text(pilot.app)
+
+
+async def test_stopping_the_container_says_how_it_ended(docker: FakeServices) -> None:
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("x")
+        await until_shown(pilot, "is stopped (exit code 0)")
+        await until_gone(pilot, "Up 3 minutes")
+
+
+async def test_an_image_in_use_stays_and_says_who_uses_it(docker: FakeServices) -> None:
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("delete")
+        await until_shown(pilot, "Remove the image torbiz-petals-macos:latest?")
+        await pilot.press("right", "enter")
+        await until_shown(pilot, "is in use", "Stop and remove them first")
+
+
+async def test_the_answer_no_removes_nothing(docker: FakeServices) -> None:
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("delete")
+        await until_shown(pilot, "Remove the image torbiz-petals-macos:latest?")
+        await pilot.press("escape")
+        await until_gone(pilot, "Remove the image torbiz-petals-macos:latest?")
+        assert docker.inventory is not None
+        assert docker.inventory.did == []
+
+
+async def test_cleaning_shows_the_sizes_first(docker: FakeServices) -> None:
+    assert docker.inventory is not None
+    docker.inventory.containers = ()
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("c")
+        await until_shown(pilot, "nothing else is touched", "Removing it frees 1.1 GB")
+        assert docker.inventory.did == []
+        await pilot.press("right", "enter")
+        await until_shown(pilot, "Freed 1.1 GB")
+        assert docker.inventory.did == ["clean"]
+
+
+async def test_prune_is_explained_and_not_run(docker: FakeServices) -> None:
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("end", "enter")
+        await until_shown(pilot, "It would remove database:16 too")
+        assert docker.inventory is not None
+        assert docker.inventory.did == []
+
+
+async def test_rebuilding_goes_through_setup(docker: FakeServices) -> None:
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await pilot.press("b")
+        await until_gone(pilot, "Stop the container")
+        await until(pilot, lambda: "fetching" in screen_text(pilot.app), "the step's output")
+
+
+async def test_an_engine_that_is_gone_is_said_in_the_panel(docker: FakeServices) -> None:
+    assert docker.inventory is not None
+    docker.inventory.error = TorbizError(
+        "Docker is not running.", remedy="Start Docker Desktop.", code="docker_not_running"
+    )
+    async with panel(docker) as pilot:
+        await until_shown(pilot, "This machine is ready")
+        await pilot.press("d")
+        await until_shown(pilot, "Docker is not running", "Start Docker Desktop")
+        await pilot.press("escape")
+        await until_gone(pilot, "Start Docker Desktop")

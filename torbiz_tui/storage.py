@@ -195,7 +195,7 @@ class Storage:
             "model_cache": (
                 self.shared_cache,
                 [self.container_models],
-                "shared with your other programs; `hf cache ls` lists it",
+                "shared with other programs",
             ),
             "wheelhouse": (self.wheelhouse, [], "yours"),
         }[part_id]
@@ -319,11 +319,11 @@ class Storage:
 _FOLDER_PARTS = {
     "env": ("Petals in its venv", "env"),
     "models": ("Downloaded blocks", "models"),
-    "container_models": ("Blocks that the container downloaded", "models"),
+    "container_models": ("Blocks of the container", "models"),
     "logs": ("Logs", "logs"),
     "local_models": ("Local models", ""),
     "model_cache": ("Hugging Face cache", ""),
-    "wheelhouse": ("Wheels for building the image", ""),
+    "wheelhouse": ("Wheels for the image", ""),
 }
 
 

@@ -55,6 +55,15 @@ def write_table(rows: Sequence[tuple[str, ...]]) -> None:
         write_line("  ".join([*cells, row[-1]]).rstrip())
 
 
+def disk_size(size: int) -> str:
+    """Bytes as disks are sold: `1.28 GB`, `340 MB`, `12 kB`, `0`."""
+    if size >= 10**9:
+        return f"{size / 1e9:.2f} GB"
+    if size >= 10**6:
+        return f"{size / 1e6:.0f} MB"
+    return f"{size / 1e3:.0f} kB" if size else "0"
+
+
 def tell(text: str) -> None:
     """Print a diagnostic line; it is made safe for the terminal, and holds no tokens."""
     from torbiz_tui.logs.redaction import redact

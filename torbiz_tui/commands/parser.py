@@ -272,6 +272,27 @@ def _add_looking(command: Any) -> None:
         "models", "list the models that Petals can serve", "", "models", "models --json"
     )
     _json(models)
+    clean = command(
+        "clean",
+        "show the disk that the program uses, and free it",
+        "Without options it shows the parts, and on a terminal asks for each of them.\n"
+        "Only what this program made is removed; images of others are never touched.\n"
+        "Exit code: 0 done, 1 something that was asked for stays.",
+        "clean",
+        "clean --image --env --dry-run",
+        "clean --models --yes",
+    )
+    clean.add_argument(
+        "--image", action="store_true", help="the Docker images of this program, and what they left"
+    )
+    clean.add_argument("--env", action="store_true", help="the venv that Petals is installed in")
+    clean.add_argument(
+        "--models", action="store_true", help="blocks that Petals has downloaded (not your models)"
+    )
+    clean.add_argument("--logs", action="store_true", help="the log files")
+    clean.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    clean.add_argument("--dry-run", action="store_true", help="say what would be freed, only")
+    _json(clean)
     config = command(
         "config",
         "show, check or begin the configuration",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Subscription
+from torbiz_tui.commands.asking import answer, someone_answers
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import tell, write_line
 from torbiz_tui.commands.steps import missing, tell_outcome, write_steps_json
@@ -46,7 +46,7 @@ def run(call: Call) -> int:
 async def _agreed(to_bring: list[StepStatus]) -> bool:
     """Ask once. Raises BlockedError when nobody is there to answer."""
     plan = [f"{status.title}: {status.detail}".rstrip(": ") for status in to_bring]
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not someone_answers():
         raise BlockedError(
             "Setup has something to bring, and nobody is there to ask.",
             why=" ".join(f"{line}." for line in plan),
@@ -56,22 +56,7 @@ async def _agreed(to_bring: list[StepStatus]) -> bool:
     tell("Setup is going to bring:")
     for line in plan:
         tell(f"  {line}")
-    sys.stderr.write("Go on? [Y/n] ")
-    sys.stderr.flush()
-    return await _answer() in ("", "y", "yes")
-
-
-async def _answer() -> str:
-    """A line from the terminal; a Ctrl-C is not kept waiting for it, an end of input means no."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(sys.stdin, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(sys.stdin)
-    line = sys.stdin.readline()
-    return line.strip().lower() if line else "no"
+    return await answer("Go on? [Y/n] ") in ("", "y", "yes")
 
 
 async def _tell_events(events: Subscription[PlanEvent]) -> None:

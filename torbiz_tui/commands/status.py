@@ -7,24 +7,36 @@ from contextlib import suppress
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.output import write_json, write_line
+from torbiz_tui.commands.output import disk_size, write_json, write_line
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
 
 _MEASURING_S = 2.0
+_DISK_S = 1.0
+_OWN_PARTS = {
+    "image": "image",
+    "env": "venv",
+    "models": "blocks",
+    "container_models": "the container's blocks",
+    "logs": "logs",
+}
 
 
 def run(call: Call) -> int:
     """Print the state; the exit code says whether blocks are served now."""
 
     async def show(services: Services) -> int:
+        measuring = asyncio.create_task(services.storage.quick(_DISK_S), name="disk use")
         state = await _measured(services.sharing)
+        disk = await measuring
         if call.options.json:
-            write_json(as_json(state, services.environment.hosting.name))
+            write_json(as_json(state, services.environment.hosting.name, disk))
         else:
             for line in in_words(state, services.environment.hosting.name):
                 write_line(line)
+            if any(disk.get(part) for part in _OWN_PARTS):
+                write_line(f"{'disk':<12}{_disk_in_words(disk)}")
         return ExitCode.OK if state.phase is Phase.SERVING else ExitCode.NOT_SHARING
 
     return call.run(show, create=False)
@@ -43,7 +55,9 @@ async def _measured(sharing: SharingService) -> SharingState:
     return sharing.state
 
 
-def as_json(state: SharingState, environment: str) -> dict[str, object]:
+def as_json(
+    state: SharingState, environment: str, disk: dict[str, int | None]
+) -> dict[str, object]:
     """The state as `docs/commands.md` describes it."""
     report, resources = state.exit_report, state.resources
     return {
@@ -64,6 +78,7 @@ def as_json(state: SharingState, environment: str) -> dict[str, object]:
         "memory_bytes": resources.memory_bytes if resources is not None else None,
         "failure": state.failure or None,
         "environment": environment,
+        "disk": disk,
         "exit": None
         if report is None
         else {
@@ -105,3 +120,9 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
         memory = state.resources.memory_bytes / 2**20
         rows.append(("uses", f"{state.resources.cpu_percent:.0f}% CPU, {memory:.0f} MiB"))
     return rows
+
+
+def _disk_in_words(disk: dict[str, int | None]) -> str:
+    sizes = {name: disk.get(part) or 0 for part, name in _OWN_PARTS.items()}
+    parts = [f"{name} {disk_size(size)}" for name, size in sizes.items() if size]
+    return f"{disk_size(sum(sizes.values()))}: {', '.join(parts)}"

@@ -263,8 +263,9 @@ def _history(client: DockerClient, image_id: str) -> list[Mapping[str, Any]]:
     """From the oldest entry on; empty for an image that has gone since it was listed."""
     from docker import errors
 
+    api: Any = client.api
     try:
-        return list(reversed(client.api.history(image_id)))
+        return list(reversed(api.history(image_id)))
     except errors.NotFound:
         return []
 
@@ -272,8 +273,9 @@ def _history(client: DockerClient, image_id: str) -> list[Mapping[str, Any]]:
 def _layers(client: DockerClient, image_id: str) -> list[str]:
     from docker import errors
 
+    api: Any = client.api
     try:
-        return client.api.inspect_image(image_id).get("RootFS", {}).get("Layers") or []
+        return api.inspect_image(image_id).get("RootFS", {}).get("Layers") or []
     except errors.NotFound:
         return []
 

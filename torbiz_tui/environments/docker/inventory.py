@@ -300,10 +300,14 @@ class DockerInventory:
         """
         return await remove_candidates(self, chosen, tell)
 
-    async def commands(self) -> list[DockerCommand]:
+    async def commands(self, overview: Overview | None = None) -> list[DockerCommand]:
         """The guide's commands for advanced users, with the facts of this engine."""
-        overview = await self.overview()
+        overview = overview or await self.overview()
         return docker_commands(self.config, overview.endpoint, prune_note=overview.prune_text)
+
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        self._finder.close()
 
     async def _own_container(self, name: str) -> ContainerInfo:
         engine = await self._finder.engine()

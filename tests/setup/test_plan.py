@@ -247,3 +247,26 @@ async def test_a_run_asked_for_half_way_through_the_first_check_reaches_every_st
 def test_an_unknown_need_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown steps"):
         SetupPlan([ScriptedStep("a", ["nothing"])])
+
+
+async def test_redo_applies_a_step_that_is_ready_and_what_needs_it() -> None:
+    one, two, other = (
+        ScriptedStep("one", done=True),
+        ScriptedStep("two", ["one"]),
+        ScriptedStep("other", done=True),
+    )
+    plan = SetupPlan([one, two, other])
+    assert await plan.redo("one") is ExitCode.OK
+    assert (one.applied, two.applied, other.applied) == (1, 1, 0)
+    assert await plan.run() is ExitCode.OK
+    assert one.applied == 1
+
+
+async def test_redo_of_a_step_that_only_a_person_can_do_applies_nothing() -> None:
+    class Blocked(ScriptedStep):
+        async def check(self) -> CheckResult:
+            return CheckResult.blocked("no engine", "Start it.")
+
+    one = Blocked("one")
+    assert await SetupPlan([one]).redo("one") is ExitCode.BLOCKED
+    assert one.applied == 0

@@ -282,6 +282,16 @@ class FakeInventory:
         return Cleaned(1_100_000_000, (IMAGE.name,), ())
 
 
+class FakeStorage:
+    """Knows the sizes that the test gives it."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int | None] = {}
+
+    async def quick(self, limit_s: float) -> dict[str, int | None]:
+        return self.sizes
+
+
 @dataclass
 class FakeServices:
     """What the app needs of the services."""
@@ -292,6 +302,7 @@ class FakeServices:
     environment: FakeEnvironment = field(default_factory=FakeEnvironment)
     sharing: FakeSharing = field(default_factory=FakeSharing)
     inventory: FakeInventory | None = None
+    storage: FakeStorage = field(default_factory=FakeStorage)
     inference: FakeInference = field(default_factory=FakeInference)
 
     @property

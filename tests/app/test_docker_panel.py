@@ -125,3 +125,9 @@ async def test_an_engine_that_is_gone_is_said_in_the_panel(docker: FakeServices)
         await until_shown(pilot, "Docker is not running", "Start Docker Desktop")
         await pilot.press("escape")
         await until_gone(pilot, "Start Docker Desktop")
+
+
+async def test_setup_says_what_lies_on_the_disk(docker: FakeServices) -> None:
+    docker.storage.sizes = {"image": 1_280_000_000, "env": 950_000_000, "logs": None}
+    async with panel(docker) as pilot:
+        await until_shown(pilot, "On disk: image 1.3 GB · venv 950 MB")

@@ -16,6 +16,7 @@ from torbiz_tui.errors import ExitCode
 from torbiz_tui.screens.base import ModeScreen
 from torbiz_tui.setup.plan import StepOutput, StepState, StepStatus
 from torbiz_tui.widgets import keys
+from torbiz_tui.widgets.durations import memory
 from torbiz_tui.widgets.log_pane import LogPane
 from torbiz_tui.widgets.step_list import MARKS, StepList
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.5
 _IMAGE_STEP = "image"
+_DISK_LIMIT_S = 10.0
+_DISK_PARTS = {
+    "image": "image",
+    "env": "venv",
+    "models": "models",
+    "container_models": "models of the container",
+    "logs": "logs",
+}
 _RETRIABLE = (
     StepState.FAILED,
     StepState.BLOCKED,
@@ -58,11 +67,13 @@ class SetupScreen(ModeScreen):
             yield Button("Set up this machine", variant="primary", id="run", compact=True)
             yield Button("Share it (F2)", action="app.go('share')", id="to-share", compact=True)
             yield Button("Ask (F3)", action="app.go('ask')", id="to-ask", compact=True)
+        yield Static(id="disk", markup=False)
         yield Static(id="step", markup=False)
         yield LogPane(empty_text="This step has not printed anything.", limit=2_000, id="output")
 
     def on_mount(self) -> None:
         """Look at the machine as soon as the screen is there."""
+        self.query_one("#disk").display = False
         self._refresh_steps()
         self.query_one(StepList).focus()
         self._watch_plan()
@@ -82,6 +93,15 @@ class SetupScreen(ModeScreen):
                         self.query_one("#output", LogPane).write_lines(event.lines)
                 else:
                     self._refresh_steps()
+
+    @work(group="disk", exclusive=True, exit_on_error=False)
+    async def _show_disk(self) -> None:
+        use = await self.services.storage.quick(_DISK_LIMIT_S)
+        known = {name: use.get(part) for part, name in _DISK_PARTS.items()}
+        sizes = " · ".join(f"{name} {memory(size)}" for name, size in known.items() if size)
+        line = self.query_one("#disk", Static)
+        line.update(Content.assemble(("On disk: ", "dim"), sizes) if sizes else "")
+        line.display = bool(sizes)
 
     def _tick(self) -> None:
         if any(status.state.active for status in self._plan.statuses) and self.is_current:
@@ -214,6 +234,7 @@ class SetupScreen(ModeScreen):
             if status.state in (StepState.FAILED, StepState.BLOCKED):
                 steps.highlighted = index
                 break
+        self._show_disk()
 
     def action_cancel(self) -> None:
         """Stop the selected step."""

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +107,8 @@ def _entries(
             continue
 
 
-def remove_tree(folder: Path, stop: threading.Event) -> Removal:
-    """Remove a folder and all in it, never what a link points to.
+def remove_tree(folder: Path, stop: threading.Event, *, first: Sequence[str] = ()) -> Removal:
+    """Remove a folder and all in it, never what a link points to; the files `first` before others.
 
     What cannot be removed is among the errors, and the rest goes all the same. Raises Stopped, and
     OSError for a folder that is a link.
@@ -118,6 +118,8 @@ def remove_tree(folder: Path, stop: threading.Event) -> Removal:
         return done
     if folder.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, "It is a link", str(folder))
+    for name in first:
+        _remove_entry(name, None, str(folder), done)
     for path, folders, files, descriptor in os.fwalk(
         folder, topdown=False, onerror=done.errors.append, follow_symlinks=False
     ):
@@ -138,7 +140,10 @@ def remove_tree(folder: Path, stop: threading.Event) -> Removal:
     return done
 
 
-def _remove_entry(name: str, descriptor: int, path: str, done: Removal) -> None:
+def _remove_entry(name: str, descriptor: int | None, path: str, done: Removal) -> None:
+    """Remove an entry of the folder `path`, which `descriptor` has open (or None)."""
+    whole = str(Path(path) / name)
+    name = whole if descriptor is None else name
     try:
         info = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
@@ -151,7 +156,7 @@ def _remove_entry(name: str, descriptor: int, path: str, done: Removal) -> None:
         return
     except OSError as error:
         if not (error.errno == errno.ENOTEMPTY and done.errors):
-            error.filename = str(Path(path) / name)
+            error.filename = whole
             done.errors.append(error)
 
 

@@ -50,11 +50,6 @@ class Part:
     option: str = ""
     note: str = ""
 
-    @property
-    def removable(self) -> bool:
-        """Whether a clean-up may take it."""
-        return bool(self.option)
-
 
 @dataclass(frozen=True)
 class DiskUse:
@@ -202,8 +197,7 @@ class Storage:
         size = folder_size([folder], stop, without=without)
         freeable = size.freeable if option else 0
         if option and folder.is_symlink():
-            freeable, option = 0, ""
-            note = "is a link, and what it points to is left alone"
+            freeable, note = 0, "is a link, and what it points to is left alone"
         elif option and size.bytes - size.freeable > 1_000_000:
             linked = (size.bytes - size.freeable) / 1e9
             note = f"{linked:.2f} GB of it are also in uv's cache; `uv cache clean` empties that"
@@ -263,14 +257,20 @@ class Storage:
         self, part_id: str, report: Callable[[str], None]
     ) -> tuple[int, list[TorbizError]]:
         part = await off_loop(lambda stop: self._folder_part(part_id, stop), part_id)
-        if not part.removable:
-            raise TorbizError(f"{part.title}: {part.where} {part.note}.", code="not_ours")
         folder = {
             "env": self._paths.env,
             "models": self._paths.cache,
             "container_models": self.container_models,
             "logs": self._paths.logs,
         }[part_id]
+        if folder.is_symlink():
+            raise TorbizError(
+                f"{part.title}: {part.where} {part.note}.",
+                remedy="Remove the link, or what it points to, yourself if you mean it.",
+                code="is_link",
+            )
+        if not part.bytes:
+            return 0, []
         if part_id == "logs":
             busy = await self._users_of_env() or await self._container_in_use()
             removal = await off_loop(
@@ -280,12 +280,12 @@ class Storage:
                 report(f"The logs of the server stay: {busy}")
         else:
             await self._require_unused(part_id, part.title)
-            if part_id == "env":
-                # Without its stamp a half removed venv is never taken for a whole one.
-                with contextlib.suppress(OSError):
-                    (folder / "torbiz-stack.json").unlink()
-            removal = await off_loop(lambda stop: remove_tree(folder, stop), f"remove {part_id}")
-        report(f"Removed {part.title[0].lower()}{part.title[1:]} ({part.where}).")
+            # Without its stamp a half removed venv is never taken for a whole one.
+            first = ("torbiz-stack.json",) if part_id == "env" else ()
+            removal = await off_loop(
+                lambda stop: remove_tree(folder, stop, first=first), f"remove {part_id}"
+            )
+        report(f"{part.title}: removed from {part.where}.")
         return removal.bytes, _removal_problem(part.title, removal)
 
     async def _require_unused(self, part_id: str, title: str) -> None:
@@ -345,7 +345,7 @@ def _removal_problem(title: str, removal: Removal) -> list[TorbizError]:
     first = removal.errors[0]
     return [
         TorbizError(
-            f"{title}: {len(removal.errors)} files or folders could not be removed.",
+            f"{title}: some of it could not be removed.",
             why=f"{first.filename}: {first.strerror}.",
             remedy="See whose they are (a container of a rootful engine may have written them as"
             " root), then try again.",

@@ -14,7 +14,7 @@ from torbiz_tui.cli import main
 from torbiz_tui.config import example_text
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("setup", "doctor", "share", "status", "stop", "ask", "logs", "models", "config")
+COMMANDS = ("setup", "doctor", "share", "status", "stop", "ask", "logs", "models", "clean", "config")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ COMMANDS = ("setup", "doctor", "share", "status", "stop", "ask", "logs", "models
         (["logs", "-n", "-1"], "-n"),
         (["logs", "--grep", "["], "'[' is no regular expression."),
         (["logs", "ap"], "There is no log 'ap'; did you mean app?"),
+        (["clean", "--yes"], "Name what to free: --image, --env, --models, --logs."),
+        (["clean", "--imag"], "did you mean --image?"),
         (["--screen", "asks"], "did you mean ask?"),
         (["--screen", "ask", "status"], "leave out the command"),
         (["share", "--new-swarm", "--initial-peer", "x"], "not allowed with argument"),

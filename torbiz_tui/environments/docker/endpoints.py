@@ -12,11 +12,25 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """What a TLS connection to an engine needs: files, empty where there is none.
+
+    `verify` says whether the engine's own certificate is checked.
+    """
+
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """An engine's address and where it was found, in words: `DOCKER_HOST`, `context colima`."""
 
     address: str
     source: str
+    tls: TlsFiles | None = None
 
 
 def endpoints(config: DockerConfig, environ: Mapping[str, str]) -> list[Endpoint]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from torbiz_tui.config import DockerConfig
+from torbiz_tui.environments.docker.connection import EngineConnection
 from torbiz_tui.environments.docker.endpoints import Endpoint, current_endpoints
-from torbiz_tui.environments.docker.problems import engine_error
+from torbiz_tui.environments.docker.problems import engine_error, engine_gone, is_gone
+from torbiz_tui.environments.docker.streaming import EngineStream
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.threads import call_abandonable
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 20.0
+# After so much silence of a stream the engine is asked whether it is still there.
+SILENCE_S = 30.0
+_PING_TIMEOUT_S = 10.0
+_PINGS = 3
+_IDLE_CONNECTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -44,51 +51,118 @@ class EngineFacts:
 
 
 class Engine:
-    """One engine that has answered."""
+    """One engine that has answered.
 
-    def __init__(self, endpoint: Endpoint, facts: EngineFacts, client: DockerClient) -> None:
+    `gone` turns true when it stopped to answer; EngineFinder.engine looks anew then.
+    """
+
+    def __init__(self, endpoint: Endpoint, facts: EngineFacts) -> None:
         self.endpoint = endpoint
         self.facts = facts
-        self._client = client
+        self.gone = False
+        self._idle: list[EngineConnection] = []
 
     async def call(
         self, work: Callable[[DockerClient], T], *, doing: str, timeout_s: float = CALL_TIMEOUT_S
     ) -> T:
         """Run a short call of the SDK in a thread.
 
-        `doing` completes "while …" for a person: `starting the container`. Raises TorbizError
-        when the engine is gone (code `docker_gone`), does not answer in time (`docker_timeout`) or
-        refuses (`docker_failed`); docker.errors.NotFound, and an APIError with status 409, come
-        through as they are.
+        `doing` completes "while …" for a person: `starting the container`. A call that is given up
+        (time-out, cancel) closes its connection. Raises TorbizError when the engine is gone (code
+        `docker_gone`), does not answer in time (`docker_timeout`) or refuses (see `problems`);
+        docker.errors.NotFound, and an APIError with status 409, come through as they are.
         """
-        from docker import errors
+        connection = self._idle.pop() if self._idle else None
+
+        def run() -> T:
+            nonlocal connection
+            if connection is None:
+                connection = self._connect(timeout_s)
+            connection.limit(timeout_s)
+            return work(connection.client)
 
         try:
             async with asyncio.timeout(timeout_s):
-                return await call_abandonable(lambda: work(self._client), f"docker: {doing}")
-        except errors.NotFound:
-            raise
-        except Exception as error:
-            if isinstance(error, errors.APIError) and error.status_code == 409:
+                result = await call_abandonable(run, f"docker: {doing}")
+        except BaseException as error:
+            if connection is not None:
+                connection.cut()
+            if not isinstance(error, Exception) or _is_answer(error):
                 raise
-            raise engine_error(error, self.endpoint, doing=doing, timeout_s=timeout_s) from error
+            raise self._failed(error, doing=doing, timeout_s=timeout_s) from error
+        if connection is not None and len(self._idle) < _IDLE_CONNECTIONS:
+            self._idle.append(connection)
+        return result
 
     async def stream(
         self, open_stream: Callable[[DockerClient], Iterator[T]], *, doing: str
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T, None]:
         """The items of a blocking iterator of the SDK, as they come and without loss.
 
-        The iterator runs in a thread with a connection of its own; leaving the loop, closing it or
-        cancelling it closes that connection, which also ends a build on the engine's side. Raises
-        as `call` does.
+        The iterator runs in a thread with a connection of its own, and is best returned as the SDK
+        gives it (a CancellableStream in a generator hides that the engine went away). Leaving the
+        loop, closing it or cancelling it closes that connection, which also ends a build on the
+        engine's side; use contextlib.aclosing where the loop may be left. Raises as `call` does,
+        also when the engine goes away in the middle.
         """
-        raise NotImplementedError(f"{open_stream} {doing}")
-        yield
+        items = EngineStream(
+            lambda: self._connect(None),
+            lambda connection: open_stream(connection.client),
+            lambda: self._still_there(doing),
+            name=f"docker: {doing}",
+            silence_s=SILENCE_S,
+        ).items()
+        try:
+            async for item in items:
+                yield item
+        except TorbizError:
+            raise
+        except Exception as error:
+            if _is_answer(error):
+                raise
+            raise self._failed(error, doing=doing, timeout_s=CALL_TIMEOUT_S) from error
+        finally:
+            await items.aclose()
+        # Some streams end alike when the container ends and when the engine does.
+        await self._still_there(doing)
+
+    async def _still_there(self, doing: str) -> None:
+        for left in reversed(range(_PINGS)):
+            try:
+                await self.call(
+                    lambda client: client.ping(), doing=doing, timeout_s=_PING_TIMEOUT_S
+                )
+            except TorbizError as error:
+                # A machine that is very busy may be late; one that is gone is known at once.
+                if error.code != "docker_timeout" or not left:
+                    raise
+            else:
+                return
+
+    def _connect(self, timeout_s: float | None) -> EngineConnection:
+        return EngineConnection(
+            self.endpoint, api_version=self.facts.api_version, timeout_s=timeout_s
+        )
+
+    def _failed(self, error: Exception, *, doing: str, timeout_s: float) -> TorbizError:
+        if not isinstance(error, TimeoutError) and is_gone(error):
+            self.gone = True
+            return engine_gone(self.endpoint, doing=doing)
+        return engine_error(error, self.endpoint, doing=doing, timeout_s=timeout_s)
 
     def close(self) -> None:
-        """Close the connections."""
-        with contextlib.suppress(Exception):
-            self._client.close()
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether callers want to see this answer of the engine as it is."""
+    from docker import errors
+
+    return isinstance(error, errors.NotFound) or (
+        isinstance(error, errors.APIError) and error.status_code == 409
+    )
 
 
 class EngineFinder:
@@ -100,30 +174,31 @@ class EngineFinder:
 
     async def engine(self) -> Engine:
         """The engine that was found last, else what `find` finds."""
-        return self._engine or await self.find()
+        if self._engine is not None and not self._engine.gone:
+            return self._engine
+        return await self.find()
 
     async def find(self) -> Engine:
         """Look anew. Raises BlockedError whose code says what is the matter, see `problems`."""
-        import docker
-
         endpoint = current_endpoints(self._config)[0]
-        client = await call_abandonable(
-            lambda: docker.DockerClient(base_url=endpoint.address, timeout=10), "docker"
-        )
-        info = await call_abandonable(client.info, "docker info")
-        self._engine = Engine(
-            endpoint,
-            EngineFacts(
+
+        def ask() -> EngineFacts:
+            connection = EngineConnection(endpoint, timeout_s=10)
+            version = connection.client.version(api_version=False)["ApiVersion"]
+            connection.close()
+            connection = EngineConnection(endpoint, api_version=version, timeout_s=10)
+            info = connection.client.info()
+            return EngineFacts(
                 name="Docker Engine",
                 version=info["ServerVersion"],
-                api_version=client.api.api_version,
+                api_version=version,
                 platform="linux/amd64",
                 cpus=info["NCPU"],
                 memory_bytes=info["MemTotal"],
                 data_root=info["DockerRootDir"],
-            ),
-            client,
-        )
+            )
+
+        self._engine = Engine(endpoint, await call_abandonable(ask, "docker"))
         return self._engine
 
     def forget(self) -> None:

@@ -1,0 +1,136 @@
+"""What the engine tests share: the engine that answers, a base image, a daemon of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import docker
+import pytest
+
+from tests.engine.private_engine import PrivateEngine
+from torbiz_tui.config import Config
+from torbiz_tui.environments.docker.engine import Engine, EngineFinder
+from torbiz_tui.errors import TorbizError
+
+BASE_IMAGE = "torbiz-test-base:bookworm"
+MIRROR = os.environ.get("TORBIZ_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+PACKAGES = "python3,python3-venv,ca-certificates"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine of this machine."""
+    try:
+        found = asyncio.run(EngineFinder(Config().docker).find())
+    except TorbizError as error:
+        pytest.skip(f"no Docker engine answers ({error.what} {error.why})")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def client(engine: Engine) -> Iterator[docker.DockerClient]:
+    """The SDK on the same engine, for what a test does by hand."""
+    opened = docker.DockerClient(base_url=engine.endpoint.address, timeout=120)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def base_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Debian with Python, venv and certificates, made here so that no registry is needed."""
+    try:
+        client.images.get(BASE_IMAGE)
+    except docker.errors.ImageNotFound:
+        with base_archive(tmp_path_factory).open("rb") as archive:
+            client.api.import_image(
+                src=archive, repository=BASE_IMAGE.split(":")[0], tag="bookworm"
+            )
+    return BASE_IMAGE
+
+
+def copy_image(tag: str, source: docker.DockerClient, target: docker.DockerClient) -> None:
+    """Bring an image to another engine, such as a daemon of the test's own."""
+    target.api.load_image(source.images.get(tag).save(named=True))
+
+
+def base_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base image's file system as a tar archive, made once a run."""
+    folder = tmp_path_factory.getbasetemp() / "base-image"
+    archive = folder / "base.tar"
+    if archive.exists():
+        return archive
+    if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("debootstrap"):
+        pytest.skip(
+            f"the image {BASE_IMAGE} is not there; making it needs Linux, root and debootstrap"
+        )
+    root = folder / "root"
+    root.mkdir(parents=True)
+    made = subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root, MIRROR],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, f"debootstrap failed:\n{made.stdout[-3000:]}"
+    shutil.rmtree(root / "var/cache/apt", ignore_errors=True)
+    subprocess.run(
+        ["tar", "--numeric-owner", "--xattrs", "-C", root, "-cf", archive, "."], check=True
+    )
+    shutil.rmtree(root)
+    return archive
+
+
+@pytest.fixture(scope="session")
+def petals_image(client: docker.DockerClient) -> str:
+    """The image with the Petals stack."""
+    try:
+        client.images.get("torbiz-dev:draft")
+    except docker.errors.ImageNotFound:
+        pytest.skip("the image with Petals is not built")
+    return "torbiz-dev:draft"
+
+
+@pytest.fixture
+def engine_name() -> Callable[[str], str]:
+    """Names for containers and images that nothing else on the engine has."""
+
+    def name(what: str = "") -> str:
+        return "-".join(filter(None, ("torbiz-test", what, uuid4().hex[:8])))
+
+    return name
+
+
+@pytest.fixture
+def private_engines() -> Iterator[Callable[..., PrivateEngine]]:
+    """Makes daemons of the test's own and starts them; `disk_size="200m"` limits the disk."""
+    if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("dockerd"):
+        pytest.skip("a daemon of the test's own needs Linux, root and dockerd")
+    started: list[PrivateEngine] = []
+
+    def start(disk_size: str = "") -> PrivateEngine:
+        # The path of a socket must be short.
+        daemon = PrivateEngine(Path(tempfile.mkdtemp(prefix="torbiz-engine-")), disk_size)
+        started.append(daemon)
+        daemon.prepare()
+        daemon.start()
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.remove()
+
+
+@pytest.fixture
+def private_engine(private_engines: Callable[..., PrivateEngine]) -> PrivateEngine:
+    """A running daemon of the test's own, with room."""
+    return private_engines()

@@ -1,0 +1,142 @@
+"""A dockerd of the test's own, which may be stopped, killed and filled up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+START_TIMEOUT_S = 60.0
+
+
+class PrivateEngine:
+    """A daemon with its own socket and data; without bridge, so containers use the host's network.
+
+    `host` is its address. `disk_size` (such as `200m`) puts its data on a file system of that size.
+    """
+
+    def __init__(self, folder: Path, disk_size: str = "") -> None:
+        self._folder = folder
+        self._disk_size = disk_size
+        self._process: subprocess.Popen[bytes] | None = None
+        self.data_root = folder / "data"
+        self.socket = folder / "docker.sock"
+        self.host = f"unix://{self.socket}"
+        self.log = folder / "dockerd.log"
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        self.data_root.mkdir(parents=True, exist_ok=True)
+        if self._disk_size:
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={self._disk_size}", "tmpfs", self.data_root],
+                check=True,
+            )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # A killed daemon leaves its own containerd behind, which a new one would wait for.
+        self._end_containerd()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "dockerd",
+                    *("--host", self.host, "--data-root", self.data_root),
+                    *("--exec-root", self._folder / "exec"),
+                    *("--pidfile", self._folder / "dockerd.pid"),
+                    *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+                    *("--shutdown-timeout", "5"),
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            words = self.log.read_text("utf-8", errors="replace")[-3000:]
+            assert self._process.poll() is None, f"dockerd ended:\n{words}"
+            assert time.monotonic() < deadline, f"dockerd does not answer:\n{words}"
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        import docker
+
+        try:
+            docker.DockerClient(base_url=self.host, timeout=5).close()
+        except docker.errors.DockerException:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait; containers are stopped with it."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it; its containers live on until it is started again."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze it: it accepts connections and answers nothing."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+            if number is not signal.SIGKILL:
+                os.kill(self._process.pid, signal.SIGCONT)
+        self._process.wait(60)
+        self._process = None
+
+    def remove(self) -> None:
+        """End it and all that it started, and remove its files."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop()
+        self.kill()
+        self._end_containerd()
+        for process in _processes_below(self._folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for mount in _mounts_below(self._folder):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end_containerd(self) -> None:
+        pid_file = self._folder / "exec" / "containerd" / "containerd.pid"
+        try:
+            pid = int(pid_file.read_text("ascii"))
+        except (OSError, ValueError):
+            return
+        if pid in _processes_below(self._folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        pid_file.unlink(missing_ok=True)
+
+
+def _processes_below(folder: Path) -> list[int]:
+    """The processes whose command line names the folder: containerd, the containers' shims."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if str(folder).encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """The mount points in the folder, the inner ones first."""
+    lines = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
+    points = [line.split()[4] for line in lines]
+    return sorted((point for point in points if point.startswith(str(folder))), reverse=True)

@@ -1,0 +1,209 @@
+"""Streams of a real engine: whole, in order, closed at once, and never silently cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tests.engine.conftest import copy_image
+from tests.engine.private_engine import PrivateEngine
+from torbiz_tui.config import Config
+from torbiz_tui.environments.docker.engine import Engine, EngineFinder
+from torbiz_tui.errors import TorbizError
+
+pytestmark = pytest.mark.engine
+
+COUNT = 100_000
+SHORT_S = 3.0
+
+
+def follow(container: Container) -> Callable[[docker.DockerClient], Iterator[bytes]]:
+    return lambda client: client.api.logs(str(container.id), stream=True, follow=True)
+
+
+@pytest.fixture
+def run(
+    client: docker.DockerClient, base_image: str, engine_name: Callable[[str], str]
+) -> Iterator[Callable[..., Container]]:
+    """Starts a container with a shell line."""
+    started = []
+
+    def start(line: str, on: docker.DockerClient = client) -> Container:
+        container = on.containers.run(
+            base_image,
+            ["sh", "-c", line],
+            name=engine_name("stream"),
+            detach=True,
+            network_mode="none",
+            init=True,
+        )
+        started.append(container)
+        return container
+
+    yield start
+    for container in started:
+        with contextlib.suppress(Exception):
+            container.remove(force=True)
+
+
+def reading_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "docker: reading the test"]
+
+
+async def until(met: Callable[[], object], otherwise: str) -> None:
+    deadline = time.monotonic() + 15
+    while not met():
+        assert time.monotonic() < deadline, otherwise
+        await asyncio.sleep(0.1)
+
+
+async def until_no_thread_reads() -> float:
+    """Seconds until the stream's thread has ended."""
+    started = time.monotonic()
+    while reading_threads():
+        assert time.monotonic() - started < SHORT_S, "the stream's thread still waits"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - started
+
+
+async def test_all_lines_come_in_order_also_for_a_slow_reader(
+    engine: Engine, run: Callable[..., Container]
+) -> None:
+    container = run(f"seq 1 {COUNT}")
+    text = bytearray()
+    chunks = 0
+    async for chunk in engine.stream(follow(container), doing="reading the test"):
+        text += chunk
+        chunks += 1
+        if chunks % 500 == 0:
+            await asyncio.sleep(0.02)
+    assert text.decode().split() == [str(number) for number in range(1, COUNT + 1)]
+
+
+async def test_a_reader_that_stops_reading_holds_the_engine_back(
+    engine: Engine, run: Callable[..., Container]
+) -> None:
+    container = run(f"seq 1 {COUNT}; sleep 60")
+    taken = 0
+
+    def counted(client: docker.DockerClient) -> Iterator[bytes]:
+        nonlocal taken
+        for chunk in client.api.logs(str(container.id), stream=True, follow=True):
+            taken += 1
+            yield chunk
+
+    async with contextlib.aclosing(engine.stream(counted, doing="reading the test")) as stream:
+        await anext(stream)
+        before = -1
+        while taken != before:
+            before = taken
+            await asyncio.sleep(0.3)
+        assert taken < 1000
+
+
+@pytest.mark.parametrize(
+    "open_stream",
+    [
+        lambda client, ref: client.api.logs(ref, stream=True, follow=True),
+        lambda client, ref: client.api.attach(ref, stream=True, logs=True),
+        lambda client, ref: client.api.stats(ref, decode=True, stream=True),
+        lambda client, ref: client.api.events(decode=True, filters={"container": ref}),
+    ],
+    ids=["logs", "attach", "stats", "events"],
+)
+async def test_a_cancelled_stream_is_closed_while_it_waits(
+    engine: Engine, run: Callable[..., Container], open_stream: Callable[..., Iterator[Any]]
+) -> None:
+    container = run("echo ready; sleep 60")
+
+    async def read() -> None:
+        stream = engine.stream(
+            lambda client: open_stream(client, container.id), doing="reading the test"
+        )
+        async for _ in stream:
+            pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(1)
+    assert reading_threads()
+    cancelled = time.monotonic()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - cancelled < 0.5
+    assert await until_no_thread_reads() < 1
+
+
+async def test_a_closed_stream_ends_the_build_of_the_engine(
+    engine: Engine, base_image: str, engine_name: Callable[[str], str], client: docker.DockerClient
+) -> None:
+    tag = engine_name("build")
+    mark = engine_name("mark")
+
+    def build(on: docker.DockerClient) -> Iterator[dict[str, Any]]:
+        from io import BytesIO
+
+        file = f"FROM {base_image}\nRUN echo {mark} && sleep 120\n"
+        return iter(
+            on.api.build(
+                fileobj=BytesIO(file.encode()), tag=tag, decode=True, rm=True, forcerm=True
+            )
+        )
+
+    def running() -> list[Container]:
+        return [one for one in client.containers.list() if mark in str(one.attrs["Config"]["Cmd"])]
+
+    async with contextlib.aclosing(engine.stream(build, doing="reading the test")) as stream:
+        async for item in stream:
+            if str(item.get("stream", "")).strip() == mark:
+                break
+        await until(running, "no container of the build runs")
+    await until_no_thread_reads()
+    await until(lambda: not running(), "the build runs on")
+
+
+async def test_a_missing_container_is_told_as_such(engine: Engine) -> None:
+    with pytest.raises(docker.errors.NotFound):
+        async for _ in engine.stream(
+            lambda client: client.api.logs("torbiz-test-nobody", stream=True), doing="reading"
+        ):
+            pass
+
+
+async def find_at(daemon: PrivateEngine) -> Engine:
+    from dataclasses import replace
+
+    return await EngineFinder(replace(Config().docker, host=daemon.host)).find()
+
+
+@pytest.mark.parametrize("kind", ["logs", "attach", "stats", "events"])
+async def test_an_engine_that_is_killed_is_not_the_end_of_a_stream(
+    kind: str,
+    private_engine: PrivateEngine,
+    run: Callable[..., Container],
+    client: docker.DockerClient,
+    base_image: str,
+) -> None:
+    engine = await find_at(private_engine)
+    own = docker.DockerClient(base_url=private_engine.host)
+    copy_image(base_image, client, own)
+    container = run("echo ready; sleep 300", own)
+    opens = {
+        "logs": lambda client: client.api.logs(str(container.id), stream=True, follow=True),
+        "attach": lambda client: client.api.attach(container.id, stream=True, logs=True),
+        "stats": lambda client: client.api.stats(container.id, decode=True, stream=True),
+        "events": lambda client: client.api.events(decode=True, since=1),
+    }
+    with pytest.raises(TorbizError) as caught:
+        async for _ in engine.stream(opens[kind], doing="reading the test"):
+            private_engine.kill()
+    assert caught.value.code == "docker_gone"
+    assert engine.gone

@@ -14,7 +14,7 @@ START_TIMEOUT_S = 60.0
 
 
 class PrivateEngine:
-    """A daemon with its own socket and data; without bridge, so containers use the host's network.
+    """A daemon with its own socket and data; no network but the host's reaches its containers.
 
     `host` is its address. `disk_size` (such as `200m`) puts its data on a file system of that size.
     """
@@ -27,6 +27,7 @@ class PrivateEngine:
         self.socket = folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.log = folder / "dockerd.log"
+        self._bridge = f"tbz{folder.name[-8:]}"
 
     def prepare(self) -> None:
         """Make the folders."""
@@ -39,6 +40,10 @@ class PrivateEngine:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        # With `--bridge none` it would delete docker0, which the machine's own engine uses.
+        subprocess.run(
+            ["ip", "link", "add", self._bridge, "type", "bridge"], check=False, capture_output=True
+        )
         # A killed daemon leaves its own containerd behind, which a new one would wait for.
         self._end_containerd()
         with self.log.open("ab") as log:
@@ -48,7 +53,7 @@ class PrivateEngine:
                     *("--host", self.host, "--data-root", self.data_root),
                     *("--exec-root", self._folder / "exec"),
                     *("--pidfile", self._folder / "dockerd.pid"),
-                    *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+                    *("--bridge", self._bridge, "--iptables=false", "--ip6tables=false"),
                     *("--shutdown-timeout", "5"),
                 ],
                 stdout=log,
@@ -110,6 +115,7 @@ class PrivateEngine:
                 os.kill(process, signal.SIGKILL)
         for mount in _mounts_below(self._folder):
             subprocess.run(["umount", "--lazy", mount], check=False)
+        subprocess.run(["ip", "link", "delete", self._bridge], check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _end_containerd(self) -> None:

@@ -59,7 +59,8 @@ def base_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
 
 def copy_image(tag: str, source: docker.DockerClient, target: docker.DockerClient) -> None:
     """Bring an image to another engine, such as a daemon of the test's own."""
-    target.api.load_image(source.images.get(tag).save(named=True))
+    for _ in target.api.load_image(source.images.get(tag).save(named=True)):  # type: ignore[no-untyped-call]
+        pass
 
 
 def base_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:

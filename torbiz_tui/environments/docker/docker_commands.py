@@ -37,7 +37,7 @@ def client_argv(endpoint: Endpoint) -> list[str]:
     Raises TorbizError (code `no_docker_client`) when there is none: the app itself needs none.
     """
     if found := shutil.which("docker"):
-        return [found, "-H", endpoint.address]
+        return [found, *_tls_options(endpoint), "-H", endpoint.address]
     if found := shutil.which("podman"):
         return [found, "--url", endpoint.address]
     raise TorbizError(
@@ -97,10 +97,22 @@ def docker_commands(
     ]
 
 
+def _tls_options(endpoint: Endpoint) -> list[str]:
+    if endpoint.tls is None:
+        return []
+    files = {
+        "--tlscacert": endpoint.tls.authority,
+        "--tlscert": endpoint.tls.certificate,
+        "--tlskey": endpoint.tls.key,
+    }
+    given = [word for option, file in files.items() if file for word in (option, file)]
+    return ["--tlsverify" if endpoint.tls.verify else "--tls", *given]
+
+
 def _engine_option(endpoint: Endpoint | None) -> list[str]:
     if endpoint is None or endpoint.address == DEFAULT_SOCKET:
         return []
     # What the docker command finds by itself needs no naming.
     if endpoint.source == "DOCKER_HOST" or endpoint.source.startswith(("context", "the context")):
         return []
-    return ["-H", endpoint.address]
+    return [*_tls_options(endpoint), "-H", endpoint.address]

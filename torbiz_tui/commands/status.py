@@ -13,7 +13,7 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
 
 _MEASURING_S = 2.0
-_DISK_S = 1.0
+_DISK_S = 0.5
 _OWN_PARTS = {
     "image": "image",
     "env": "venv",

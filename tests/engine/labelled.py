@@ -17,8 +17,13 @@ def build(
     dockerfile: str,
     tag: str = "",
     files: Mapping[str, int] | None = None,
+    *,
+    inputs: str = "",
 ) -> None:
-    """Build an image; `files` are random bytes of these sizes in the context."""
+    """Build an image; `files` are random bytes of these sizes in the context.
+
+    `inputs` is the label that Setup gives to its builds.
+    """
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         _add(archive, "Dockerfile", dockerfile.encode())
@@ -26,7 +31,12 @@ def build(
             _add(archive, name, os.urandom(size))
     context.seek(0)
     for event in client.api.build(
-        fileobj=context, custom_context=True, tag=tag or None, decode=True, rm=True
+        fileobj=context,
+        custom_context=True,
+        tag=tag or None,
+        decode=True,
+        rm=True,
+        labels={"torbiz-tui.inputs": inputs} if inputs else None,
     ):
         assert "error" not in event, event["error"]
 

@@ -67,9 +67,9 @@ async def test_ours_goes_and_frees_what_was_said(
     own: docker.DockerClient, inventory: DockerInventory
 ) -> None:
     dockerfile, files = two_stages(BASE)
-    build(own, dockerfile, IMAGE, files)
+    build(own, dockerfile, IMAGE, files, inputs="1")
     # A stale image that has lost its tag to a newer one, and a stage of its build.
-    build(own, dockerfile, IMAGE, {**files, "own": 7 * MB})
+    build(own, dockerfile, IMAGE, {**files, "own": 7 * MB}, inputs="2")
     own.containers.create(IMAGE, "x", name=SEEDER, labels=ROLE)
     own.containers.create(BASE, "x", name="somebody-elses")
     before = on_disk(own)
@@ -90,7 +90,7 @@ async def test_an_image_that_somebody_built_on_ours_is_theirs(
     own: docker.DockerClient, inventory: DockerInventory
 ) -> None:
     dockerfile, files = two_stages(BASE)
-    build(own, dockerfile, IMAGE, files)
+    build(own, dockerfile, IMAGE, files, inputs="1")
     build(own, f"FROM {IMAGE}\nCOPY mine /mine", "person/derived:1", {"mine": 2 * MB})
     before = on_disk(own)
     _found, freed, stayed = await clean_all(inventory)
@@ -98,6 +98,8 @@ async def test_an_image_that_somebody_built_on_ours_is_theirs(
     assert freed == before - on_disk(own) == 30 * MB
     assert stayed == []
     assert tags(own) == {BASE, "person/derived:1"}
+    # Also when ours has gone since.
+    assert await inventory.cleanup_candidates() == []
 
 
 async def test_a_name_without_our_label_is_only_a_name(
@@ -126,7 +128,7 @@ async def test_what_somebody_made_from_our_image_keeps_it(
     own: docker.DockerClient, inventory: DockerInventory
 ) -> None:
     dockerfile, files = two_stages(BASE)
-    build(own, dockerfile, IMAGE, files)
+    build(own, dockerfile, IMAGE, files, inputs="1")
     # Without the role of its own it is not ours, although it inherits the image's labels.
     own.containers.create(IMAGE, "x", name="experiment")
     before = on_disk(own)
@@ -179,7 +181,7 @@ def test_the_command_shows_and_frees(
     monkeypatch.setenv("TORBIZ_DOCKER_MODEL_CACHE", str(tmp_path / "cache"))
     home = ["--home", str(tmp_path / "home")]
     dockerfile, files = two_stages(BASE)
-    build(own, dockerfile, IMAGE, files)
+    build(own, dockerfile, IMAGE, files, inputs="1")
     before = on_disk(own)
     assert main([*home, "clean", "--json"]) == 0
     image = json.loads(capsys.readouterr().out)["parts"][0]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import DockerConfig
-from torbiz_tui.environments.docker.image import LABEL, LABEL_ROLE
+from torbiz_tui.environments.docker.image import LABEL, LABEL_DIGEST, LABEL_ROLE
 from torbiz_tui.environments.docker.layers import Layer, chains_of, freed_each, stack_of
 from torbiz_tui.logs.sanitizing import sanitize_line
 
@@ -106,13 +106,6 @@ class Holdings:
         return None
 
 
-def owner_of_image(listed: Mapping[str, Any], tag: str) -> Owner:
-    """Whose an image is, by its labels and tags as the engine lists them."""
-    if has_label(listed.get("Labels")):
-        return Owner.OURS
-    return Owner.NAMED if same_tag(tag, listed.get("RepoTags") or ()) else Owner.OTHER
-
-
 def has_label(labels: Mapping[str, str] | None) -> bool:
     """Whether any of the labels is this program's."""
     return any(key == LABEL or key.startswith(f"{LABEL}.") for key in labels or ())
@@ -142,9 +135,8 @@ def read_holdings(
     for box in boxes:
         users.setdefault(box.image_id, []).append(box.name)
     shared = {entry["Id"]: entry.get("SharedSize") for entry in (usage or {}).get("Images") or ()}
-    derived = _derived(client, listed_images)
     images = [
-        _image(listed, config, users, shared.get(listed["Id"]), derived) for listed in listed_images
+        _image(client, listed, config, users, shared.get(listed["Id"])) for listed in listed_images
     ]
     going = [image for image in images if image.goes_whole]
     # Those without a tag first: what they share with a tagged one goes with that.
@@ -188,17 +180,17 @@ def _container(
 
 
 def _image(
+    client: DockerClient,
     listed: Mapping[str, Any],
     config: DockerConfig,
     users: Mapping[str, Sequence[str]],
     shared: int | None,
-    derived: frozenset[str],
 ) -> ImageInfo:
     labels = listed.get("Labels") or {}
     size = int(listed.get("Size") or 0)
-    owner = owner_of_image(listed, config.image)
-    if owner is Owner.OURS and listed["Id"] in derived:
-        owner = Owner.OTHER
+    owner = Owner.NAMED if same_tag(config.image, listed.get("RepoTags") or ()) else Owner.OTHER
+    if has_label(labels) and not _derived(client, listed):
+        owner = Owner.OURS
     return ImageInfo(
         id=listed["Id"],
         tags=tuple(sanitize_line(tag) for tag in listed.get("RepoTags") or () if tag != _UNTAGGED),
@@ -212,35 +204,15 @@ def _image(
     )
 
 
-def _derived(client: DockerClient, images: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Tagged images that somebody built on top of ours: they inherit our labels.
+def _derived(client: DockerClient, listed: Mapping[str, Any]) -> bool:
+    """Whether somebody built this image on top of ours: it has inherited our labels then.
 
-    Ours end with a layer or a label of our own, so none of ours is the beginning of another of
-    ours under a tag.
+    Setup gives the label of the inputs to the build, which adds it in the last step of all.
     """
-    labelled = [image["Id"] for image in images if has_label(image.get("Labels"))]
-    if len(labelled) < 2:
-        return frozenset()
-    tagged = {
-        image["Id"]
-        for image in images
-        if any(tag != _UNTAGGED for tag in image.get("RepoTags") or ())
-    }
-    histories = {
-        image_id: [(entry["Created"], entry["CreatedBy"]) for entry in _history(client, image_id)]
-        for image_id in labelled
-    }
-    return frozenset(
-        image_id
-        for image_id in labelled
-        if image_id in tagged
-        and any(
-            other != image_id
-            and 0 < len(begin) < len(histories[image_id])
-            and histories[image_id][: len(begin)] == begin
-            for other, begin in histories.items()
-        )
-    )
+    if LABEL_DIGEST not in (listed.get("Labels") or {}):
+        return False
+    history = _history(client, listed["Id"])
+    return bool(history) and LABEL_DIGEST not in str(history[-1].get("CreatedBy", ""))
 
 
 def _freed(

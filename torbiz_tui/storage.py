@@ -162,10 +162,14 @@ class Storage:
             return Part("image", title, tag, None, 0, "image", "Docker did not answer in time.")
         except TorbizError as error:
             return Part("image", title, tag, None, 0, "image", error.what)
-        images = sum(candidate.kind == "image" for candidate in candidates)
-        boxes = len(candidates) - images
-        notes = [f"{images} images and {boxes} containers"] if candidates else ["none"]
-        notes += [f"{held.name}: {held.in_use}" for held in candidates if held.in_use]
+        kinds = [candidate.kind for candidate in candidates]
+        counted = [
+            f"{kinds.count(kind)} {kind}" + ("" if kinds.count(kind) == 1 else "s")
+            for kind in ("image", "container")
+            if kind in kinds
+        ]
+        notes = [f"{' and '.join(counted)} of ours."] if counted else []
+        notes += [f"{held.name} stays: {held.in_use}" for held in candidates if held.in_use]
         return Part(
             "image",
             title,
@@ -173,7 +177,7 @@ class Storage:
             sum(candidate.bytes for candidate in candidates),
             sum(candidate.bytes for candidate in candidates if not candidate.in_use),
             "image",
-            "; ".join(notes),
+            " ".join(notes),
         )
 
     def _folder_parts(self, stop: threading.Event) -> list[Part]:
@@ -186,21 +190,21 @@ class Storage:
             "models": (self._paths.cache, [], ""),
             "container_models": (self.container_models, [], ""),
             "logs": (self._paths.logs, [], ""),
-            "local_models": (self._paths.models, [], "yours"),
+            "local_models": (self._paths.models, [], "yours; only shown."),
             "model_cache": (
                 self.shared_cache,
                 [self.container_models],
-                "shared with other programs",
+                "shared with other programs; only shown.",
             ),
-            "wheelhouse": (self.wheelhouse, [], "yours"),
+            "wheelhouse": (self.wheelhouse, [], "yours; only shown."),
         }[part_id]
         size = folder_size([folder], stop, without=without)
         freeable = size.freeable if option else 0
         if option and folder.is_symlink():
-            freeable, note = 0, "is a link, and what it points to is left alone"
+            freeable, note = 0, "a link; what it points to is left alone."
         elif option and size.bytes - size.freeable > 1_000_000:
             linked = (size.bytes - size.freeable) / 1e9
-            note = f"{linked:.2f} GB of it are also in uv's cache; `uv cache clean` empties that"
+            note = f"{linked:.2f} GB of it are also in uv's cache; `uv cache clean` frees them."
         return Part(part_id, title, shown(folder), size.bytes, freeable, option, note)
 
     async def clean(self, part_ids: Sequence[str], report: Callable[[str], None]) -> Freed:
@@ -265,7 +269,7 @@ class Storage:
         }[part_id]
         if folder.is_symlink():
             raise TorbizError(
-                f"{part.title}: {part.where} {part.note}.",
+                f"{part.title}: {part.where} is a link, so nothing is removed.",
                 remedy="Remove the link, or what it points to, yourself if you mean it.",
                 code="is_link",
             )

@@ -110,11 +110,14 @@ def _write_use(use: DiskUse) -> None:
             "unknown" if part.bytes is None else disk_size(part.bytes),
             disk_size(part.freeable_bytes) if part.option else "",
             f"--{part.option}" if part.option else "",
-            part.where + (f" ({part.note})" if part.note else ""),
+            part.where,
         )
         for part in use.parts
     ]
     write_table(rows)
+    for part in use.parts:
+        if part.note:
+            write_line(f"{part.title}: {part.note}")
     write_line(f"Free on this disk: {disk_size(use.free_bytes)}")
 
 

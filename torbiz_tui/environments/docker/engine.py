@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from torbiz_tui.config import DockerConfig
+from torbiz_tui.environments.docker.causes import Failure
 from torbiz_tui.environments.docker.connection import EngineConnection
 from torbiz_tui.environments.docker.endpoints import Endpoint, current_endpoints
-from torbiz_tui.environments.docker.problems import engine_error, engine_gone, is_gone
+from torbiz_tui.environments.docker.facts import EngineFacts
+from torbiz_tui.environments.docker.installed import look
+from torbiz_tui.environments.docker.probing import probe
+from torbiz_tui.environments.docker.problems import engine_error, engine_gone, is_gone, no_engine
 from torbiz_tui.environments.docker.streaming import EngineStream
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.threads import call_abandonable
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+__all__ = ["Engine", "EngineFacts", "EngineFinder"]
 
 T = TypeVar("T")
 
@@ -26,28 +31,6 @@ SILENCE_S = 30.0
 _PING_TIMEOUT_S = 10.0
 _PINGS = 3
 _IDLE_CONNECTIONS = 4
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """What the engine tells of itself.
-
-    `name` is `Docker Engine`, `Docker Desktop` or `Podman`; `platform` such as `linux/amd64`;
-    `memory_bytes` and `cpus` are those of the machine (or virtual machine) that it runs containers
-    on; `host_network` says whether `--network host` reaches this machine's own network; `nvidia`
-    whether it can give GPUs.
-    """
-
-    name: str
-    version: str
-    api_version: str
-    platform: str
-    cpus: int
-    memory_bytes: int
-    data_root: str
-    rootless: bool = False
-    host_network: bool = True
-    nvidia: bool = False
 
 
 class Engine:
@@ -166,40 +149,59 @@ def _is_answer(error: BaseException) -> bool:
 
 
 class EngineFinder:
-    """Finds the engine and keeps it while it answers; looks again once it is gone."""
+    """Finds the engine and keeps it while it answers; looks again once it is gone.
+
+    `tried` holds the addresses that gave no engine when it looked last, with the reasons.
+    """
 
     def __init__(self, config: DockerConfig) -> None:
         self._config = config
         self._engine: Engine | None = None
+        self._looking = asyncio.Lock()
+        self.tried: tuple[Failure, ...] = ()
 
     async def engine(self) -> Engine:
         """The engine that was found last, else what `find` finds."""
         if self._engine is not None and not self._engine.gone:
             return self._engine
-        return await self.find()
+        async with self._looking:
+            # Somebody else may have looked meanwhile.
+            if self._engine is not None and not self._engine.gone:
+                return self._engine
+            return await self._find()
 
     async def find(self) -> Engine:
-        """Look anew. Raises BlockedError whose code says what is the matter, see `problems`."""
-        endpoint = current_endpoints(self._config)[0]
+        """Look anew. Raises BlockedError whose code says what is the matter, see `causes`.
 
-        def ask() -> EngineFacts:
-            connection = EngineConnection(endpoint, timeout_s=10)
-            version = connection.client.version(api_version=False)["ApiVersion"]
-            connection.close()
-            connection = EngineConnection(endpoint, api_version=version, timeout_s=10)
-            info = connection.client.info()
-            return EngineFacts(
-                name="Docker Engine",
-                version=info["ServerVersion"],
-                api_version=version,
-                platform="linux/amd64",
-                cpus=info["NCPU"],
-                memory_bytes=info["MemTotal"],
-                data_root=info["DockerRootDir"],
-            )
+        Every address has a time limit of a few seconds, and they are asked at the same time.
+        """
+        async with self._looking:
+            return await self._find()
 
-        self._engine = Engine(endpoint, await call_abandonable(ask, "docker"))
+    async def _find(self) -> Engine:
+        candidates = await asyncio.to_thread(current_endpoints, self._config)
+        asked = [asyncio.create_task(probe(endpoint)) for endpoint in candidates]
+        failures: list[Failure] = []
+        try:
+            for endpoint, answer in zip(candidates, asked, strict=True):
+                found = await answer
+                if isinstance(found, EngineFacts):
+                    self._keep(Engine(endpoint, found))
+                    break
+                failures.append(found)
+        finally:
+            for task in asked:
+                task.cancel()
+            self.tried = tuple(failures)
+        if len(failures) == len(candidates):
+            self.forget()
+            raise no_engine(failures, await asyncio.to_thread(look))
+        assert self._engine is not None
         return self._engine
+
+    def _keep(self, engine: Engine) -> None:
+        self.forget()
+        self._engine = engine
 
     def forget(self) -> None:
         """The engine is gone; the next question looks anew."""

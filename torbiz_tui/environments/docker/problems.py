@@ -2,8 +2,137 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Sequence
+
+from torbiz_tui.environments.docker.causes import Cause, Failure, SshFailedError, chain
 from torbiz_tui.environments.docker.endpoints import Endpoint
-from torbiz_tui.errors import TorbizError
+from torbiz_tui.environments.docker.installed import Installed
+from torbiz_tui.environments.docker.starting import install_instruction, start_instruction
+from torbiz_tui.errors import BlockedError, TorbizError
+from torbiz_tui.logs.redaction import redact
+from torbiz_tui.logs.sanitizing import sanitize_line
+
+# From the most telling to the least, where several addresses failed differently.
+_TELLING = (
+    Cause.STARTING,
+    Cause.STUCK,
+    Cause.WINDOWS_CONTAINERS,
+    Cause.TOO_OLD,
+    Cause.PERMISSION,
+    Cause.TLS,
+    Cause.SSH,
+    Cause.UNREACHABLE,
+    Cause.NOT_RUNNING,
+    Cause.NO_ENGINE,
+    Cause.ABSENT,
+)
+
+
+def no_engine(failures: Sequence[Failure], installed: Installed) -> BlockedError:
+    """Why no engine was found, and what to do about it on this machine."""
+    worst = min(failures, key=lambda one: _TELLING.index(one.cause))
+    endpoint = worst.endpoint
+    tried = tuple(one.line() for one in failures if one.cause is not Cause.ABSENT)
+    code, what, remedy = str(worst.cause), "", ""
+    why = f"{endpoint.address} ({endpoint.source}): {worst.words}."
+    match worst.cause:
+        case Cause.ABSENT:
+            return _absent(failures, installed)
+        case Cause.NOT_RUNNING:
+            what, remedy = "Docker is not running.", start_instruction(installed, endpoint)
+            if "paused" in worst.words.lower():
+                what = "Docker Desktop is paused."
+                remedy = "Choose Resume (Unpause) in the menu of its whale, then retry."
+        case Cause.STARTING:
+            what = "Docker is starting."
+            remedy = "Wait a moment, then retry. If it stays so, restart Docker."
+        case Cause.STUCK:
+            what = "Docker accepts connections and does not answer."
+            remedy = "It may still be starting: retry. If it stays so, restart Docker."
+        case Cause.PERMISSION:
+            what = "You may not use Docker."
+            why, remedy = _permission(endpoint, installed)
+        case Cause.TOO_OLD:
+            what = "This Docker is too old."
+            remedy = "Install Docker 20.10 or later, then retry."
+        case Cause.WINDOWS_CONTAINERS:
+            what = "This Docker runs Windows containers."
+            remedy = "Choose `Switch to Linux containers` in Docker Desktop's menu, then retry."
+        case Cause.TLS:
+            what = "No trusted connection to Docker."
+            remedy = (
+                "See whether DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context, name the"
+                " right certificates, then retry."
+            )
+        case Cause.SSH:
+            what = "Docker is not reached through SSH."
+            remedy = (
+                f"See whether `ssh {endpoint.address.removeprefix('ssh://')} docker version`"
+                " works without a question, then retry."
+            )
+        case Cause.UNREACHABLE:
+            what = f"The machine of Docker is not reached ({endpoint.address})."
+            remedy = f"See whether the address is right; it comes from {endpoint.source}."
+        case Cause.NO_ENGINE:
+            what = "What answers is not Docker."
+            remedy = f"See whether the address is right; it comes from {endpoint.source}."
+    if endpoint.chosen and endpoint.source.startswith("context"):
+        remedy += " Another engine is chosen with `docker context use` or docker.host."
+    details = tried if len(tried) > 1 else ()
+    return BlockedError(what, why=redact(why), remedy=remedy, code=code, details=details)
+
+
+def _absent(failures: Sequence[Failure], installed: Installed) -> BlockedError:
+    endpoint = failures[0].endpoint
+    if endpoint.chosen:
+        where = f"There is no {endpoint.address}, which {endpoint.source} names."
+    else:
+        where = "None of the known sockets is there."
+    if installed.anything:
+        return BlockedError(
+            "Docker is installed, but it is not running.",
+            why=where,
+            remedy=start_instruction(installed, endpoint if endpoint.chosen else None),
+            code=Cause.NOT_RUNNING,
+        )
+    return BlockedError(
+        "Docker is not installed.",
+        why=f"{where} There is no docker command either.",
+        remedy=install_instruction(installed),
+        code="docker_missing",
+    )
+
+
+def _permission(endpoint: Endpoint, installed: Installed) -> tuple[str, str]:
+    path = endpoint.socket
+    group = ""
+    if path is not None:
+        with contextlib.suppress(OSError, KeyError, NotImplementedError):
+            group = path.group()
+    if installed.mac or path is None:
+        return (
+            f"The system denies the access to {path or endpoint.address}.",
+            "See that Docker Desktop runs under your own account, then retry.",
+        )
+    if not group or group == "root":
+        return (
+            f"The socket {path} belongs to root alone.",
+            "Create the group with `sudo groupadd docker`, restart Docker, run"
+            f" `sudo usermod -aG docker {installed.user or '$USER'}`, log out and in, then retry.",
+        )
+    why = f"The socket {path} is for the group {group}"
+    if group in installed.groups and group not in installed.session_groups:
+        return (
+            f"{why}; you are in it, but this session has begun before.",
+            f"Log out and in again (or run this program with `sg {group}`), then retry.",
+        )
+    return (
+        f"{why}, and you are not in it.",
+        f"Run `sudo usermod -aG {group} {installed.user or '$USER'}`, log out and in, then retry."
+        " Whoever is in that group can become root on this machine.",
+    )
 
 
 def engine_error(
@@ -12,7 +141,9 @@ def engine_error(
     """The failure of a call that was made for `doing` ("starting the container")."""
     from docker import errors
 
-    if isinstance(error, TimeoutError) or _is_read_timeout(error):
+    if isinstance(error, errors.APIError):
+        return refusal(str(error.explanation or error), doing=doing)
+    if _is_timeout(error):
         return TorbizError(
             f"Docker did not answer within {timeout_s:.0f} s while {doing}.",
             remedy=f"See whether the engine at {endpoint.address} is busy or stuck, then try again.",
@@ -20,17 +151,7 @@ def engine_error(
         )
     if is_gone(error):
         return engine_gone(endpoint, doing=doing)
-    if isinstance(error, errors.APIError):
-        return TorbizError(
-            f"Docker refused while {doing}.",
-            why=str(error.explanation or error),
-            code="docker_failed",
-        )
-    return TorbizError(
-        f"Docker refused while {doing}.",
-        why=f"{type(error).__name__}: {error}",
-        code="docker_failed",
-    )
+    return refusal(f"{type(error).__name__}: {error}", doing=doing)
 
 
 def engine_gone(endpoint: Endpoint, *, doing: str) -> TorbizError:
@@ -47,22 +168,94 @@ def is_gone(error: BaseException) -> bool:
     """Whether the connection broke, as against an answer that the caller does not like."""
     import requests
     import urllib3
+    from docker import errors
 
-    if isinstance(error, requests.exceptions.ReadTimeout):
+    if isinstance(error, errors.APIError) or _is_timeout(error):
         return False
-    return isinstance(
-        error,
-        (
-            requests.exceptions.ConnectionError,
-            requests.exceptions.ChunkedEncodingError,
-            urllib3.exceptions.ProtocolError,
-            OSError,
-        ),
-    ) and not isinstance(error, requests.exceptions.HTTPError)
+    if any(isinstance(one, SshFailedError) for one in chain(error)):
+        return True
+    # A file that the caller could not read is nothing that the engine did.
+    broken: tuple[type[BaseException], ...] = (ConnectionError, urllib3.exceptions.ProtocolError)
+    if isinstance(error, requests.exceptions.ConnectionError):
+        broken += (FileNotFoundError,)
+    return any(isinstance(one, broken) for one in chain(error))
 
 
-def _is_read_timeout(error: BaseException) -> bool:
+def _is_timeout(error: BaseException) -> bool:
     import requests
     import urllib3
 
-    return isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError))
+    return any(
+        isinstance(
+            one, TimeoutError | requests.exceptions.Timeout | urllib3.exceptions.TimeoutError
+        )
+        for one in chain(error)
+    )
+
+
+# What an engine says (in answers and in the stream of a build), code, what it means, what to do.
+_REFUSALS: tuple[tuple[str, str, str, str], ...] = (
+    (
+        r"no space left on device|not enough space|disk quota exceeded",
+        "docker_disk_full",
+        "Docker has no disk space left",
+        "Free some: `torbiz-tui clean` shows what is this program's. Docker Desktop's own disk is"
+        " set in Settings, Resources.",
+    ),
+    (
+        r"could not select device driver|nvidia-container-cli|unresolvable CDI devices"
+        r"|unknown or invalid runtime name: nvidia",
+        "docker_no_gpu_toolkit",
+        "Docker cannot give the GPU to a container",
+        "Install the NVIDIA Container Toolkit and restart Docker, or share with --device cpu.",
+    ),
+    (
+        r"does not match the (?:specified|detected host) platform|exec format error"
+        r"|no matching manifest for",
+        "docker_platform",
+        "The image is for another kind of processor",
+        "Remove the image and let Setup build it again on this machine.",
+    ),
+    (
+        r"toomanyrequests|pull rate limit",
+        "docker_pull_limit",
+        "The registry allows no more downloads now",
+        "Wait an hour, or log in with `docker login`, then try again.",
+    ),
+    (
+        r"dial tcp|no such host|TLS handshake timeout|i/o timeout|x509:|network is unreachable"
+        r"|request canceled while waiting|proxyconnect|pinging container registry",
+        "docker_no_network",
+        "Docker does not reach the registry",
+        "See whether the machine is online and Docker knows its proxy and certificates; or name"
+        " another base image in the configuration.",
+    ),
+    (
+        r"pull access denied|manifest (?:for .* )?(?:unknown|not found)|repository does not exist"
+        r"|requested access to the resource is denied",
+        "docker_image_unknown",
+        "The registry has no such image, or not for you",
+        "See whether its name is right.",
+    ),
+    (
+        r"address already in use|port is already allocated",
+        "docker_port_taken",
+        "The port is taken",
+        "Choose another one with --port, or stop what uses it.",
+    ),
+    (
+        r"mounts denied|is not shared from (?:OS X|the host)|file sharing",
+        "docker_mount_denied",
+        "Docker may not see the folder",
+        "Add it in Docker Desktop under Settings, Resources, File sharing, then try again.",
+    ),
+)
+
+
+def refusal(text: str, *, doing: str) -> TorbizError:
+    """What an engine's words mean, also those in the stream of a build or a pull."""
+    words = redact(sanitize_line(text))[:600]
+    for pattern, code, what, remedy in _REFUSALS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return TorbizError(f"{what} ({doing}).", why=words, remedy=remedy, code=code)
+    return TorbizError(f"Docker refused while {doing}.", why=words, code="docker_failed")

@@ -20,11 +20,9 @@ from docker.transport.unixconn import (
     UnixHTTPConnectionPool,
 )
 
+from torbiz_tui.environments.docker.causes import SshFailedError
+
 CONNECT_TIMEOUT_S = 10
-
-
-class SshFailedError(Exception):
-    """ssh ended; the text is what it printed."""
 
 
 class SshAdapter(UnixHTTPAdapter):

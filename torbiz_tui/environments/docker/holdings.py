@@ -9,14 +9,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import DockerConfig
-from torbiz_tui.environments.docker.image import LABEL, LABEL_DIGEST, LABEL_ROLE
+from torbiz_tui.environments.docker.image import LABEL, LABEL_DIGEST, LABEL_ROLE, ROLE_PROBE
 from torbiz_tui.environments.docker.layers import Layer, chains_of, freed_each, stack_of
 from torbiz_tui.logs.sanitizing import sanitize_line
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-SEEDER_ROLE = "seeder"
+_CONTAINER_ROLES = ("seeder", ROLE_PROBE)
 _SHORT_ID = 12
 _UNTAGGED = "<none>:<none>"
 
@@ -157,8 +157,8 @@ def _container(
 ) -> ContainerInfo:
     name = next(iter(listed.get("Names") or ()), "").removeprefix("/") or short(listed["Id"])
     labels = listed.get("Labels") or {}
-    # A container inherits the labels of its image; only the role is the container's own.
-    if labels.get(LABEL_ROLE) == SEEDER_ROLE:
+    # A container inherits the labels of its image; only these roles are a container's own.
+    if labels.get(LABEL_ROLE) in _CONTAINER_ROLES:
         owner = Owner.OURS
     else:
         owner = Owner.NAMED if name == config.container else Owner.OTHER

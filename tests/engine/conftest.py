@@ -113,14 +113,18 @@ def engine_name() -> Callable[[str], str]:
 
 @pytest.fixture
 def private_engines() -> Iterator[Callable[..., PrivateEngine]]:
-    """Makes daemons of the test's own and starts them; `disk_size="200m"` limits the disk."""
+    """Makes daemons of the test's own and starts them.
+
+    `disk_size="200m"` limits the disk; `below` is the folder of the socket in the daemon's folder.
+    """
     if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("a daemon of the test's own needs Linux, root and dockerd")
     started: list[PrivateEngine] = []
 
-    def start(disk_size: str = "") -> PrivateEngine:
+    def start(disk_size: str = "", below: str = ".") -> PrivateEngine:
         # The path of a socket must be short.
-        daemon = PrivateEngine(Path(tempfile.mkdtemp(prefix="torbiz-engine-")), disk_size)
+        folder = Path(tempfile.mkdtemp(prefix="torbiz-engine-"))
+        daemon = PrivateEngine(folder, disk_size, folder / below)
         started.append(daemon)
         daemon.prepare()
         daemon.start()

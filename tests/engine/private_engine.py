@@ -19,12 +19,14 @@ class PrivateEngine:
     `host` is its address. `disk_size` (such as `200m`) puts its data on a file system of that size.
     """
 
-    def __init__(self, folder: Path, disk_size: str = "") -> None:
+    def __init__(
+        self, folder: Path, disk_size: str = "", socket_folder: Path | None = None
+    ) -> None:
         self._folder = folder
         self._disk_size = disk_size
         self._process: subprocess.Popen[bytes] | None = None
         self.data_root = folder / "data"
-        self.socket = folder / "docker.sock"
+        self.socket = (socket_folder or folder) / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.log = folder / "dockerd.log"
         self._bridge = f"tbz{folder.name[-8:]}"
@@ -32,6 +34,7 @@ class PrivateEngine:
     def prepare(self) -> None:
         """Make the folders."""
         self.data_root.mkdir(parents=True, exist_ok=True)
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
         if self._disk_size:
             subprocess.run(
                 ["mount", "-t", "tmpfs", "-o", f"size={self._disk_size}", "tmpfs", self.data_root],

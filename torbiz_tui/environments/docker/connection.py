@@ -48,7 +48,7 @@ class EngineConnection:
         from torbiz_tui.environments.docker.ssh_transport import SshAdapter
 
         client = docker.DockerClient(
-            base_url="unix:///",
+            base_url="unix:///ssh",
             version=api_version,
             timeout=timeout_s,  # type: ignore[arg-type]
         )

@@ -32,48 +32,46 @@ class StartCommand:
 def start_command(installed: Installed, endpoint: Endpoint | None) -> StartCommand | None:
     """The command that starts the engine of `endpoint` without asking for a password, if any.
 
-    As another user than root the system service can still refuse; then `shown` is what to type.
+    Without an endpoint it is the engine that is installed. As another user than root the system's
+    service manager can still refuse; then `shown` is what to type.
     """
-    if endpoint is not None and not endpoint.local:
-        return None
-    where = _where(endpoint)
+    brand = _brand(endpoint)
+    if brand == "colima" and "colima" in installed.programs:
+        assert endpoint is not None
+        return _colima(endpoint)
     if installed.mac:
-        return _mac(installed, where)
-    if "rootless docker" in where and installed.systemd:
-        return _user_unit("rootless Docker", "docker")
-    if "rootless podman" in where and installed.systemd:
-        return _user_unit("Podman's service", "podman.socket")
-    if "docker desktop" in where or "desktop-linux" in where or "/.docker/desktop/" in where:
-        return _user_unit("Docker Desktop", "docker-desktop") if installed.systemd else None
-    if "dockerd" not in installed.programs:
-        if "podman" in installed.programs and installed.systemd:
-            if installed.root:
-                return _system_unit(installed, "Podman's service", "podman.socket")
-            return _user_unit("Podman's service", "podman.socket")
-        return None
-    if installed.systemd:
-        return _system_unit(installed, "Docker", "docker")
-    if "docker" in installed.init_scripts and installed.root:
-        return StartCommand("Docker", ("service", "docker", "start"), "service docker start")
-    return None
+        return _on_mac(installed, brand)
+    if brand in _USER_UNITS:
+        what, unit = _USER_UNITS[brand]
+        argv = ("systemctl", "--user", "start", unit)
+        return StartCommand(what, argv, " ".join(argv)) if installed.systemd else None
+    if brand == "podman" or (endpoint is None and "dockerd" not in installed.programs):
+        return _system_unit(installed, "Podman's service", "podman", "podman.socket")
+    return _system_unit(installed, "Docker", "dockerd", "docker") if brand == "docker" else None
 
 
 def start_instruction(installed: Installed, endpoint: Endpoint | None) -> str:
     """What a person does to start the engine."""
-    command = start_command(installed, endpoint)
-    if endpoint is not None and not endpoint.local:
-        return f"Start Docker on the machine of {endpoint.address}, then retry."
-    if installed.mac:
-        if command is None:
-            return "Open Docker Desktop and wait until its whale stands still, then retry."
-        return f"Run `{command.shown}` and wait until it is up, then retry."
+    command, brand = start_command(installed, endpoint), _brand(endpoint)
     if command is not None:
-        return f"Run `{command.shown}`, then retry."
+        return f"Run `{command.shown}` and wait until it is up, then retry."
+    if endpoint is not None and brand == "other":
+        where = "" if endpoint.local else ", on its own machine"
+        return f"Start the engine that listens at {endpoint.address}{where}, then retry."
+    if installed.mac:
+        return "Open Docker Desktop and wait until its whale stands still, then retry."
     if installed.wsl and "dockerd" not in installed.programs:
         return (
             "Start Docker Desktop on Windows, and switch on its WSL integration for this"
             " distribution (Settings, Resources), then retry."
         )
+    if "podman" in brand or (
+        "podman" in installed.programs and "dockerd" not in installed.programs
+    ):
+        address = "" if endpoint is None else f" {endpoint.address}"
+        return f"Run `podman system service --time=0{address}` in another terminal, then retry."
+    if "dockerd" not in installed.programs:
+        return f"There is the docker command, and no engine. {install_instruction(installed)}"
     sudo = "" if installed.root else "sudo "
     if "docker" in installed.init_scripts:
         return f"Run `{sudo}service docker start`, then retry."
@@ -99,44 +97,62 @@ def install_instruction(installed: Installed) -> str:
     return f"Install Docker as {ENGINE_PAGE} says, then retry."
 
 
-def _where(endpoint: Endpoint | None) -> str:
-    return f"{endpoint.source} {endpoint.address}".lower() if endpoint is not None else ""
+_USER_UNITS = {
+    "rootless docker": ("rootless Docker", "docker"),
+    "rootless podman": ("Podman's service", "podman.socket"),
+    "desktop": ("Docker Desktop", "docker-desktop"),
+}
+_APPS = {
+    "desktop": ("Docker Desktop", "Docker"),
+    "orbstack": ("OrbStack", "OrbStack"),
+}
+_BRANDS = (
+    ("/.docker/run/docker.sock", "desktop"),
+    ("/.docker/desktop/docker.sock", "desktop"),
+    ("/.orbstack/run/docker.sock", "orbstack"),
+    ("/var/run/docker.sock", "docker"),
+    ("/run/podman/podman.sock", "podman"),
+    ("/podman/podman.sock", "rootless podman"),
+)
 
 
-def _mac(installed: Installed, where: str) -> StartCommand | None:
-    desktop = StartCommand("Docker Desktop", ("open", "-g", "-a", "Docker"), "open -a Docker")
-    orbstack = StartCommand("OrbStack", ("open", "-g", "-a", "OrbStack"), "open -a OrbStack")
-    if "colima" in where and "colima" in installed.programs:
-        profile = _colima_profile(where)
-        argv = ("colima", "start", *(("--profile", profile) if profile else ()))
-        return StartCommand("Colima", argv, " ".join(argv))
-    if "orbstack" in where and "OrbStack" in installed.apps:
-        return orbstack
-    if "Docker Desktop" in installed.apps:
-        return desktop
-    if "OrbStack" in installed.apps:
-        return orbstack
-    if "colima" in installed.programs:
+def _brand(endpoint: Endpoint | None) -> str:
+    """Whose socket it is: what listens there is started in its own way."""
+    if endpoint is None:
+        return "docker"
+    path = str(endpoint.socket or "")
+    if "/.colima/" in path or endpoint.source.startswith("Colima"):
+        return "colima"
+    if path in ("/run/docker.sock", "/run/podman/podman.sock"):
+        return "docker" if "docker" in path else "podman"
+    if path.startswith("/run/user/") and path.endswith("/docker.sock"):
+        return "rootless docker"
+    return next((brand for end, brand in _BRANDS if path.endswith(end)), "other")
+
+
+def _colima(endpoint: Endpoint) -> StartCommand:
+    profile = endpoint.socket.parent.name if endpoint.socket is not None else ""
+    argv = ("colima", "start", *(("--profile", profile) if profile not in ("", "default") else ()))
+    return StartCommand("Colima", argv, " ".join(argv))
+
+
+def _on_mac(installed: Installed, brand: str) -> StartCommand | None:
+    for name in (brand, "desktop", "orbstack") if brand == "docker" else (brand,):
+        app, opened = _APPS.get(name, ("", ""))
+        if app in installed.apps:
+            return StartCommand(app, ("open", "-g", "-a", opened), f"open -a {opened}")
+    if brand == "docker" and "colima" in installed.programs:
         return StartCommand("Colima", ("colima", "start"), "colima start")
     return None
 
 
-def _colima_profile(where: str) -> str:
-    _, found, rest = where.partition("/.colima/")
-    profile = rest.split("/")[0] if found else ""
-    return "" if profile == "default" else profile
-
-
-def _user_unit(what: str, unit: str) -> StartCommand:
-    return StartCommand(
-        what, ("systemctl", "--user", "start", unit), f"systemctl --user start {unit}"
-    )
-
-
-def _system_unit(installed: Installed, what: str, unit: str) -> StartCommand:
-    sudo = "" if installed.root else "sudo "
-    return StartCommand(
-        what,
-        ("systemctl", "--no-ask-password", "start", unit),
-        f"{sudo}systemctl start {unit}",
-    )
+def _system_unit(installed: Installed, what: str, program: str, unit: str) -> StartCommand | None:
+    if program not in installed.programs:
+        return None
+    if installed.systemd:
+        sudo = "" if installed.root else "sudo "
+        argv = ("systemctl", "--no-ask-password", "start", unit)
+        return StartCommand(what, argv, f"{sudo}systemctl start {unit}")
+    if unit in installed.init_scripts and installed.root:
+        return StartCommand(what, ("service", unit, "start"), f"service {unit} start")
+    return None

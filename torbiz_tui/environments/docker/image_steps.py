@@ -1,0 +1,177 @@
+"""The setup steps of the image: it is built, and a container of it imports the whole stack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from torbiz_tui.config import Config
+from torbiz_tui.environments.docker.engine import Engine, EngineFinder
+from torbiz_tui.environments.docker.image import ImageState, PetalsImage
+from torbiz_tui.environments.docker.image_probe import probe_image
+from torbiz_tui.errors import BlockedError, TorbizError
+from torbiz_tui.paths import Paths, write_json
+from torbiz_tui.setup.step import CheckResult, Reporter, Step
+
+_LOCK_POLL_S = 0.2
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+class ImageStep(Step):
+    """The image of the stack is on the engine, built from what would be built from now.
+
+    An image that this program has built from other inputs counts as missing: running the setup
+    builds it anew, and until then it can still host. One that somebody else has put under the same
+    name (Torbiz Desktop, or a person by hand) is never replaced unasked: it is ready with a note,
+    and doing the step again builds this program's own.
+    """
+
+    id = "image"
+    title = "Docker image"
+    needs = ("docker-engine",)
+
+    def __init__(self, image: PetalsImage, finder: EngineFinder) -> None:
+        self._image = image
+        self._finder = finder
+
+    async def check(self) -> CheckResult:
+        engine = await self._finder.engine()
+        try:
+            self._image.require_gpu_support(engine)
+        except BlockedError as error:
+            return CheckResult.blocked(f"{error.what} {error.why}", error.remedy)
+        state = await self._image.state(engine)
+        if state is None:
+            size = "3 GB" if self._image.torch_build(engine) == "cuda" else "300 MB"
+            return CheckResult.missing(
+                f"{self._image.tag} is not built yet: about {size} to download"
+            )
+        found = f"{state.tag}, {state.size_bytes / 1e9:.2f} GB, built {_age(state.created_at)}"
+        if not state.ours:
+            return CheckResult.ready(
+                f"{found}, but not by this program; do this step again to build its own"
+            )
+        if not state.fresh:
+            return CheckResult.missing(
+                f"{found} by version {state.version} from other inputs than now: to be rebuilt"
+            )
+        return CheckResult.ready(f"{found} by version {state.version}")
+
+    async def apply(self, report: Reporter) -> None:
+        engine = await self._finder.engine()
+        async with _locked(self._image.paths, report) as waited:
+            # Another program may have built it while this one waited.
+            if waited and (state := await self._image.state(engine)) and state.fresh:
+                return
+            await self._image.build(engine, report)
+
+
+class ContainerVerifyStep(Step):
+    """A container of the image, as confined as the hosting one, imports the whole stack."""
+
+    id = "container"
+    title = "Container verification"
+    needs = ("image",)
+
+    def __init__(
+        self, paths: Paths, config: Config, image: PetalsImage, finder: EngineFinder
+    ) -> None:
+        self._paths = paths
+        self._config = config
+        self._image = image
+        self._finder = finder
+
+    async def check(self) -> CheckResult:
+        state = await self._image.state(await self._finder.engine())
+        found = self._verified(state) if state is not None else None
+        if found is None:
+            return CheckResult.missing("Not verified yet")
+        versions = found.get("versions", {})
+        named = ", ".join(
+            f"{name} {versions[name]}"
+            for name in ("petals", "hivemind", "torch")
+            if name in versions
+        )
+        return CheckResult.ready(f"{named} on {', '.join(found.get('devices', []))}")
+
+    async def apply(self, report: Reporter) -> None:
+        engine = await self._finder.engine()
+        state = await self._image.state(engine)
+        if state is None:
+            raise TorbizError(
+                "There is no image.", remedy="Retry the step before.", code="no_image"
+            )
+        report.progress(None, "Importing Petals in a container")
+        result = await probe_image(
+            engine,
+            state.id,
+            self._config.docker.container,
+            gpus=self._gives_gpus(engine),
+            report=report,
+        )
+        message = result.message or {}
+        if not message.get("ok"):
+            raise TorbizError(
+                "Petals cannot be imported in a container of the image.",
+                why=str(message.get("error", result.end)),
+                remedy="Do the step before again: it builds the image anew."
+                if state.ours
+                else "This program has not built this image; do the step before again to build it.",
+                code="image_broken",
+                details=result.last_lines,
+            )
+        found = {key: message[key] for key in ("versions", "devices") if key in message}
+        write_json(self._file, {"id": state.id, "found": found})
+
+    @property
+    def _file(self) -> Path:
+        return self._paths.run / "image-verified.json"
+
+    def _verified(self, state: ImageState) -> dict[str, Any] | None:
+        """What the last verification found, if it was of exactly this image."""
+        try:
+            data = json.loads(self._file.read_text("utf-8"))
+            return dict(data["found"]) if data["id"] == state.id else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _gives_gpus(self, engine: Engine) -> bool:
+        return engine.facts.nvidia and self._config.docker.gpus != "none"
+
+
+@asynccontextmanager
+async def _locked(paths: Paths, report: Reporter) -> AsyncIterator[bool]:
+    """Hold the lock of the build; gives whether another program had it first."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(paths.run / "image.lock")
+    waited = False
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            if not waited:
+                waited = True
+                report.output("Another torbiz-tui is building; waiting for it to finish.")
+            report.progress(None, "Another torbiz-tui is building; waiting")
+            await asyncio.sleep(_LOCK_POLL_S)
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+def _age(created_at: float) -> str:
+    seconds = time.time() - created_at
+    if seconds < _HOUR_S:
+        return f"{max(0, int(seconds)) // _MINUTE_S} min ago"
+    if seconds < _DAY_S:
+        return f"{int(seconds) // _HOUR_S} h ago"
+    days = int(seconds) // _DAY_S
+    return f"{days} day{'' if days == 1 else 's'} ago"

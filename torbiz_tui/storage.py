@@ -9,12 +9,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torbiz_tui.config import Config
+from torbiz_tui.disk_use import DiskUse, Freed, Part, Problem
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.folder_sizes import Removal, folder_size, off_loop, remove_tree
 from torbiz_tui.logs.emptying import empty_logs
@@ -30,58 +30,6 @@ PETALS_FOLDER = "petals"
 _KEPT_S = 5.0
 _ENGINE_LIMIT_S = 30.0
 _SERVER_LOGS = ("petals_seeder.log", "petals_inference.log", "container.log")
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of the program on disk.
-
-    `id` is one of `image`, `env`, `models`, `container_models`, `logs`, `local_models`,
-    `model_cache`, `wheelhouse`. `bytes` is None when it is not known (`note` says why);
-    `freeable_bytes` is what cleaning it frees now. `option` is the option of `clean` that frees
-    it; it is empty for what is yours, or other programs', and is only shown.
-    """
-
-    id: str
-    title: str
-    where: str
-    bytes: int | None
-    freeable_bytes: int = 0
-    option: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class DiskUse:
-    """All parts, and the free bytes of the disk that the home folder is on."""
-
-    parts: tuple[Part, ...]
-    free_bytes: int
-
-    def part(self, part_id: str) -> Part:
-        """The part with this id."""
-        return next(part for part in self.parts if part.id == part_id)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a part, or some of it, stayed."""
-
-    part_id: str
-    error: TorbizError
-
-
-@dataclass(frozen=True)
-class Freed:
-    """What a clean-up has freed, by part id, and what went wrong."""
-
-    bytes_by_part: dict[str, int]
-    problems: tuple[Problem, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes freed in all."""
-        return sum(self.bytes_by_part.values())
 
 
 class Storage:
@@ -218,7 +166,7 @@ class Storage:
         self._measured = None
         for part_id in part_ids:
             try:
-                with self._locked():
+                with self._locked(part_id):
                     if part_id == "image":
                         result, errors = await self._clean_image(report)
                     else:
@@ -232,24 +180,22 @@ class Storage:
         return Freed(freed, tuple(problems))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep others from installing and from starting a server meanwhile."""
+    def _locked(self, part_id: str) -> Iterator[None]:
+        """Keep others from bringing the part anew and from starting a server meanwhile."""
         from filelock import FileLock, Timeout
 
         with contextlib.ExitStack() as held:
-            if self._paths.run.is_dir():
-                for name, doing in (
-                    ("setup.lock", "installing"),
-                    ("share.lock", "starting to share"),
-                ):
-                    try:
-                        held.enter_context(FileLock(self._paths.run / name, timeout=0))
-                    except Timeout:
-                        raise TorbizError(
-                            f"A torbiz-tui is {doing} just now, so nothing is removed.",
-                            remedy="Wait until it has finished, then try again.",
-                            code="in_use",
-                        ) from None
+            for name, doing in _LOCKS.get(part_id, ()):
+                if not self._paths.run.is_dir():
+                    break
+                try:
+                    held.enter_context(FileLock(self._paths.run / name, timeout=0))
+                except Timeout:
+                    raise TorbizError(
+                        f"A torbiz-tui is {doing} just now, so nothing is removed.",
+                        remedy="Wait until it has finished, then try again.",
+                        code="in_use",
+                    ) from None
             yield
 
     async def _clean_image(self, report: Callable[[str], None]) -> tuple[int, list[TorbizError]]:
@@ -320,6 +266,13 @@ class Storage:
         return " ".join(f"The container {item.name}: {item.in_use}" for item in running)
 
 
+_SHARE_LOCK = ("share.lock", "starting to share")
+_LOCKS = {
+    "image": (("image.lock", "building the image"), _SHARE_LOCK),
+    "env": (("setup.lock", "installing"), _SHARE_LOCK),
+    "models": (_SHARE_LOCK,),
+    "container_models": (_SHARE_LOCK,),
+}
 _FOLDER_PARTS = {
     "env": ("Petals in its venv", "env"),
     "models": ("Downloaded blocks", "models"),

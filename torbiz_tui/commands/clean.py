@@ -13,8 +13,8 @@ from torbiz_tui.commands.output import (
     write_line,
     write_table,
 )
+from torbiz_tui.disk_use import DiskUse, Freed, Part
 from torbiz_tui.errors import ExitCode, UsageError
-from torbiz_tui.storage import DiskUse, Freed, Part
 
 _OPTIONS = ("image", "env", "models", "logs")
 

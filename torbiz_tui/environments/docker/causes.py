@@ -91,6 +91,9 @@ def _judge(error: BaseException, endpoint: Endpoint) -> tuple[Cause, str] | None
         return Cause.TOO_OLD, str(error)
     if isinstance(error, ssl.SSLError | errors.TLSParameterError | exceptions.SSLError):
         return Cause.TLS, str(error)
+    if isinstance(error, exceptions.NewConnectionError):
+        # A time-out by its class; what it was made from says what really happened.
+        return None
     if isinstance(error, TimeoutError | requests.exceptions.Timeout | exceptions.TimeoutError):
         if isinstance(error, exceptions.ConnectTimeoutError | requests.ConnectTimeout):
             return Cause.UNREACHABLE, "no connection in time"

@@ -66,9 +66,14 @@ class Services:
     @cached_property
     def _inventory(self) -> DockerInventory:
         from torbiz_tui.environments.docker.engine import EngineFinder
+        from torbiz_tui.environments.docker.image import PetalsImage
         from torbiz_tui.environments.docker.inventory import DockerInventory
 
-        return DockerInventory(EngineFinder(self.config.docker), self.config.docker)
+        return DockerInventory(
+            EngineFinder(self.config.docker),
+            self.config.docker,
+            PetalsImage(self.paths, self.config),
+        )
 
     @property
     def demo(self) -> bool:

@@ -189,11 +189,22 @@ def test_a_venv_in_use_stays(
     assert answer["freed_bytes"]["container_models"] >= MB
 
 
-def test_nothing_goes_during_an_installation(paths: Paths, capsys: Capture) -> None:
-    with FileLock(paths.run / "setup.lock"):
-        assert main(["clean", "--env", "--yes"]) == 1
-    assert "is installing just now" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("lock", "option", "doing"),
+    [
+        ("setup.lock", "--env", "installing"),
+        ("image.lock", "--image", "building the image"),
+        ("share.lock", "--models", "starting to share"),
+    ],
+)
+def test_nothing_goes_while_another_brings_it(
+    paths: Paths, capsys: Capture, lock: str, option: str, doing: str
+) -> None:
+    with FileLock(paths.run / lock):
+        assert main(["clean", option, "--yes"]) == 1
+    assert f"A torbiz-tui is {doing} just now" in capsys.readouterr().err
     assert (paths.env / "lib" / "package.py").exists()
+    assert paths.cache.exists()
 
 
 @pytest.fixture

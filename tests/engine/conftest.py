@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextlib
+import json
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import docker
 import pytest
 
+from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
-from torbiz_tui.config import Config
+from torbiz_tui.config import Config, load_config
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
+from torbiz_tui.environments.docker.image import PetalsImage
+from torbiz_tui.environments.docker.image_steps import ImageStep
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.paths import Paths
+from torbiz_tui.setup.step import CheckResult, Reporter
 
 BASE_IMAGE = "torbiz-test-base:bookworm"
 MIRROR = os.environ.get("TORBIZ_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
@@ -92,13 +101,53 @@ def base_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def petals_image(client: docker.DockerClient) -> str:
-    """The image with the Petals stack."""
-    try:
-        client.images.get("torbiz-dev:draft")
-    except docker.errors.ImageNotFound:
-        pytest.skip("the image with Petals is not built")
-    return "torbiz-dev:draft"
+def petals_image(
+    engine: Engine,
+    client: docker.DockerClient,
+    base_image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """The tag of the image with the Petals stack, built by the app's own setup step."""
+    tag = f"torbiz-test-petals-{uuid4().hex[:8]}:latest"
+    paths = Paths(tmp_path_factory.mktemp("image-home"))
+    paths.ensure()
+    config = image_config(paths, tag, base_image)
+    earlier = {image.id for image in client.images.list(filters={"dangling": True})}
+    lines: list[str] = []
+    report = Reporter(progress=lambda _fraction, _text: None, output=lines.append)
+
+    async def build() -> CheckResult:
+        finder = EngineFinder(config.docker)
+        step = ImageStep(PetalsImage(paths, config), finder)
+        try:
+            await step.apply(report)
+            return await step.check()
+        except TorbizError as error:
+            pytest.fail("\n".join([*lines[-40:], *error.lines()]))
+        finally:
+            finder.close()
+
+    result = asyncio.run(build())
+    assert result.readiness == "ready", result
+    yield tag
+    with contextlib.suppress(docker.errors.APIError):
+        client.images.remove(tag)
+    # Layers that were there before this run are somebody's; so are those that are in use.
+    stage = json.loads((paths.run / "image-build.json").read_text("utf-8"))["stage"]
+    if stage not in earlier:
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(stage)
+
+
+def image_config(paths: Paths, tag: str, base_image: str, **values: object) -> Config:
+    """A configuration whose image and container are nobody else's."""
+    given = {
+        "docker.image": tag,
+        "docker.container": tag.partition(":")[0].rpartition("/")[2],
+        "docker.base_image": base_image,
+        **{key.replace("__", "."): value for key, value in values.items()},
+    }
+    return load_config(paths.config_file, given, {}).config
 
 
 @pytest.fixture
@@ -139,3 +188,27 @@ def private_engines() -> Iterator[Callable[..., PrivateEngine]]:
 def private_engine(private_engines: Callable[..., PrivateEngine]) -> PrivateEngine:
     """A running daemon of the test's own, with room."""
     return private_engines()
+
+
+@pytest.fixture(scope="session")
+def podman_service() -> Iterator[PodmanService]:
+    """Podman's service with a store of its own."""
+    if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("podman"):
+        pytest.skip("a Podman service of the test's own needs Linux, root and podman")
+    service = PodmanService(Path(tempfile.mkdtemp(prefix="torbiz-podman-")))
+    service.start()
+    yield service
+    service.remove()
+
+
+@pytest.fixture(scope="session")
+def podman_engine(
+    podman_service: PodmanService, client: docker.DockerClient, base_image: str
+) -> Iterator[Engine]:
+    """Podman as the engine; it has the base image, under `localhost/…`."""
+    config = replace(Config().docker, host=podman_service.host)
+    found = asyncio.run(EngineFinder(config).find())
+    with contextlib.closing(docker.DockerClient(base_url=podman_service.host)) as target:
+        copy_image(base_image, client, target)
+    yield found
+    found.close()

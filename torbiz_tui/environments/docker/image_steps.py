@@ -169,8 +169,10 @@ async def _locked(paths: Paths, report: Reporter) -> AsyncIterator[bool]:
 
 def _age(created_at: float) -> str:
     seconds = time.time() - created_at
+    if seconds < _MINUTE_S:
+        return "just now"
     if seconds < _HOUR_S:
-        return f"{max(0, int(seconds)) // _MINUTE_S} min ago"
+        return f"{int(seconds) // _MINUTE_S} min ago"
     if seconds < _DAY_S:
         return f"{int(seconds) // _HOUR_S} h ago"
     days = int(seconds) // _DAY_S

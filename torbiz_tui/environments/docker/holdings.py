@@ -9,7 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import DockerConfig
-from torbiz_tui.environments.docker.image import LABEL, LABEL_DIGEST, LABEL_ROLE, ROLE_PROBE
+from torbiz_tui.environments.docker.image import (
+    LABEL,
+    LABEL_DIGEST,
+    LABEL_ROLE,
+    ROLE_PROBE,
+    ROLE_STAGE,
+)
 from torbiz_tui.environments.docker.layers import Layer, chains_of, freed_each, stack_of
 from torbiz_tui.logs.sanitizing import sanitize_line
 
@@ -112,9 +118,15 @@ def has_label(labels: Mapping[str, str] | None) -> bool:
 
 
 def same_tag(tag: str, tags: Sequence[str]) -> bool:
-    """Whether `tag` is among them; Podman lists short names below localhost/."""
-    named = tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
-    return any(named == known.removeprefix("localhost/") or named == known for known in tags)
+    """Whether `tag` is among them; Podman lists short names with a registry in front."""
+    named = _plain(tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest")
+    return any(named == _plain(known) for known in tags)
+
+
+def _plain(tag: str) -> str:
+    for registry in ("localhost/", "docker.io/library/", "docker.io/"):
+        tag = tag.removeprefix(registry)
+    return tag
 
 
 def short(image_id: str) -> str:
@@ -148,7 +160,7 @@ def read_holdings(
         images=tuple(images),
         freed=freed,
         ours_bytes=None if usage is None else sum(freed.values()) + own_files,
-        total_bytes=None if usage is None else _total(usage),
+        total_bytes=_total(usage or {}),
     )
 
 
@@ -209,7 +221,9 @@ def _derived(client: DockerClient, listed: Mapping[str, Any]) -> bool:
 
     Setup gives the label of the inputs to the build, which adds it in the last step of all.
     """
-    if LABEL_DIGEST not in (listed.get("Labels") or {}):
+    labels = listed.get("Labels") or {}
+    # Podman labels the stages as well, in an earlier step.
+    if LABEL_DIGEST not in labels or labels.get(LABEL_ROLE) == ROLE_STAGE:
         return False
     history = _history(client, listed["Id"])
     return bool(history) and LABEL_DIGEST not in str(history[-1].get("CreatedBy", ""))
@@ -252,7 +266,10 @@ def _layers(client: DockerClient, image_id: str) -> list[str]:
         return []
 
 
-def _total(usage: Mapping[str, Any]) -> int:
+def _total(usage: Mapping[str, Any]) -> int | None:
+    # Podman leaves the sum of the layers out.
+    if (usage.get("Images") and not usage.get("LayersSize")) or not usage:
+        return None
     own_files = sum(int(box.get("SizeRw") or 0) for box in usage.get("Containers") or ())
     volumes = sum(
         max(0, int((volume.get("UsageData") or {}).get("Size") or 0))

@@ -231,8 +231,10 @@ class DockerInventory:
                 code="in_use",
             )
         await self.remove_image_reference(tag)
-        last = len(image.tags) <= 1
-        return (image.unique_bytes or 0) if last else 0
+        if len(image.tags) > 1:
+            return 0
+        unique = image.unique_bytes
+        return holdings.freed.get(image.id, 0) if unique is None else unique
 
     async def remove_image_reference(self, reference: str) -> None:
         """Remove one tag or id, never by force. Raises TorbizError (`in_use`) on a conflict."""

@@ -143,9 +143,14 @@ def _is_answer(error: BaseException) -> bool:
     """Whether callers want to see this answer of the engine as it is."""
     from docker import errors
 
-    return isinstance(error, errors.NotFound) or (
-        isinstance(error, errors.APIError) and error.status_code == 409
-    )
+    if isinstance(error, errors.NotFound):
+        return True
+    if not isinstance(error, errors.APIError):
+        return False
+    # Podman answers 500 where the API's description says 409.
+    if error.response is not None and "name is already in use" in str(error.explanation):
+        error.response.status_code = 409
+    return error.status_code == 409
 
 
 class EngineFinder:

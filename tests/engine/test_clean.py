@@ -14,11 +14,13 @@ import docker
 import pytest
 
 from tests.engine.labelled import MB, build, two_stages
+from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
 from torbiz_tui.cli import main
 from torbiz_tui.config import DockerConfig
 from torbiz_tui.environments.docker.cleanup import Candidate
 from torbiz_tui.environments.docker.engine import EngineFinder
+from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.inventory import DockerInventory
 
 pytestmark = pytest.mark.engine
@@ -168,6 +170,36 @@ async def test_a_container_that_runs_stays_with_its_image(
     assert 3 * MB <= freed < 4 * MB
     assert stayed == []
     assert tags(own) == {BASE, base_image}
+
+
+async def test_podmans_images_are_told_apart_too(
+    podman_service: PodmanService,
+) -> None:
+    """It puts a registry before short names, labels the stages as well, and counts no layers."""
+    client = docker.DockerClient(base_url=podman_service.host, timeout=60)
+    config = DockerConfig(host=podman_service.host)
+    inventory = DockerInventory(EngineFinder(config), config)
+    build(client, "FROM scratch\nCOPY base /base", BASE, {"base": 20 * MB})
+    dockerfile, files = two_stages(f"docker.io/{BASE}")
+    build(client, dockerfile, IMAGE, files, inputs="1")
+    ours = f"docker.io/library/{IMAGE}"
+    build(client, f"FROM {ours}\nCOPY mine /mine", "person/derived:1", {"mine": 2 * MB})
+    client.containers.create(ours, "x", name=SEEDER, labels=ROLE)
+    overview = await inventory.overview()
+    assert {
+        image.name for image in overview.images if image.owner is Owner.OURS and image.tags
+    } == {ours}
+    assert overview.total_bytes is None
+    found, freed, stayed = await clean_all(inventory)
+    assert [(candidate.kind, candidate.name.split()[0]) for candidate in found] == [
+        ("container", SEEDER), ("image", "build-stage"), ("image", ours),
+    ]  # fmt: skip
+    # The derived image keeps the layers of ours.
+    assert 30 * MB <= freed < 31 * MB
+    assert stayed == []
+    assert tags(client) == {f"docker.io/{BASE}", "docker.io/person/derived:1"}
+    inventory.close()
+    client.close()
 
 
 def test_the_command_shows_and_frees(

@@ -13,6 +13,7 @@ import netrc
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -125,7 +126,7 @@ def netrc_of(environ: Mapping[str, str]) -> netrc.netrc | None:
 
 def _by_option(arguments: tuple[str, ...]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for option, value in zip(arguments, (*arguments[1:], ""), strict=True):
+    for option, value in pairwise(arguments):
         if option.startswith("--") and not value.startswith("--"):
             found.setdefault(option, []).append(value)
     return found

@@ -16,7 +16,7 @@ START_TIMEOUT_S = 60.0
 class PrivateEngine:
     """A daemon with its own socket and data; no network but the host's reaches its containers.
 
-    `host` is its address. `disk_size` (such as `200m`) puts its data on a file system of that size.
+    `host` is its address; `arguments` are further ones of dockerd for the next start. `disk_size` (such as `200m`) puts its data on a file system of that size.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class PrivateEngine:
         self.socket = (socket_folder or folder) / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.log = folder / "dockerd.log"
+        self.arguments: tuple[str, ...] = ()
         self._bridge = f"tbz{folder.name[-8:]}"
 
     def prepare(self) -> None:
@@ -58,6 +59,7 @@ class PrivateEngine:
                     *("--pidfile", self._folder / "dockerd.pid"),
                     *("--bridge", self._bridge, "--iptables=false", "--ip6tables=false"),
                     *("--shutdown-timeout", "5"),
+                    *self.arguments,
                 ],
                 stdout=log,
                 stderr=log,

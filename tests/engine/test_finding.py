@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import stat
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import free_port
 from tests.engine.private_engine import PrivateEngine
 from tests.engine.sockets import VERSION, is_silent, left_behind, listening
 from torbiz_tui.config import Config
@@ -320,6 +324,60 @@ while True:
     with pytest.raises(BlockedError, match="Permission denied") as caught:
         await EngineFinder(with_host("ssh://nobody@far")).find()
     assert caught.value.code == "docker_ssh"
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and a certificate of it for 127.0.0.1 that is for server and client alike."""
+    folder.mkdir()
+    extensions = folder / "extensions"
+    extensions.write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+    for line in (
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=authority -days 2 -keyout ca-key.pem -out ca.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=engine -keyout key.pem -out request.pem",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2"
+        " -extfile extensions -out cert.pem",
+    ):
+        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.engine
+async def test_an_engine_behind_tls_is_used_with_its_certificates_only(
+    private_engine: PrivateEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = tmp_path / "certificates"
+    make_certificates(certificates)
+    port = free_port()
+    private_engine.stop()
+    private_engine.arguments = (
+        *("--host", f"tcp://127.0.0.1:{port}", "--tlsverify"),
+        *("--tlscacert", f"{certificates}/ca.pem"),
+        *("--tlscert", f"{certificates}/cert.pem", "--tlskey", f"{certificates}/key.pem"),
+    )
+    private_engine.start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    found = await EngineFinder(CONFIG).find()
+    assert found.facts.data_root == str(private_engine.data_root)
+    waiting = asyncio.create_task(
+        anext(found.stream(lambda client: client.api.events(decode=True), doing="waiting"))
+    )
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    deadline = time.monotonic() + 3
+    while any(one.name == "docker: waiting" for one in threading.enumerate()):
+        assert time.monotonic() < deadline, "the stream's thread still waits"
+        await asyncio.sleep(0.05)
+    make_certificates(tmp_path / "others")
+    for folder in (str(tmp_path / "others"), ""):
+        monkeypatch.setenv("DOCKER_CERT_PATH", folder)
+        with pytest.raises(BlockedError) as caught:
+            await EngineFinder(CONFIG).find()
+        assert caught.value.code == "docker_tls", str(caught.value)
+    monkeypatch.delenv("DOCKER_TLS_VERIFY")
+    with pytest.raises(BlockedError) as caught:
+        await EngineFinder(CONFIG).find()
+    assert caught.value.code == "docker_tls", str(caught.value)
 
 
 @pytest.mark.engine

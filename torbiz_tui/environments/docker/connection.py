@@ -39,12 +39,16 @@ class EngineConnection:
 
         address, tls = self._endpoint.address, self._endpoint.tls
         if not address.startswith("ssh://"):
-            return docker.DockerClient(
+            client = docker.DockerClient(
                 base_url=address,
                 version=api_version,
                 timeout=timeout_s,  # type: ignore[arg-type]  # None is what requests takes
                 tls=_tls_config(tls) if tls is not None else False,
             )
+            if tls is not None:
+                # REQUESTS_CA_BUNDLE would be believed instead of the engine's own authority.
+                client.api.trust_env = False
+            return client
         from torbiz_tui.environments.docker.ssh_transport import SshAdapter
 
         client = docker.DockerClient(

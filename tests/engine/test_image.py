@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -93,7 +94,7 @@ def labelled(
             client.images.remove(tag)
 
 
-def in_image(client: docker.DockerClient, tag: str, command: list[str], **options: object) -> str:
+def in_image(client: docker.DockerClient, tag: str, command: list[str], **options: Any) -> str:
     """What a command prints in a container as confined as the hosting one, as a user without name."""
     printed: bytes = client.containers.run(
         tag,

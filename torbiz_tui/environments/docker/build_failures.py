@@ -79,7 +79,7 @@ _BASE_CAUSES = (
 # In the order of looking: a certificate that is refused is also a request that failed.
 _CAUSES = (
     _Cause(
-        "disk_full",
+        "docker_disk_full",
         _pattern("no space left on device", "os error 28", "disk quota exceeded"),
         "The engine's disk is full.",
         "The build needs about 4 GB there: free some (`torbiz-tui clean --image` removes what is"

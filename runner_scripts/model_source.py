@@ -49,8 +49,17 @@ def derive_dht_prefix(folder: str) -> str:
 
 
 def hub_token() -> str | None:
-    """Return the token from the environment; the hub's own token file needs no mention."""
-    return os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or None
+    """Return the token from the environment or the file that it names.
+
+    The pinned huggingface_hub knows neither HF_TOKEN nor HF_TOKEN_PATH, which later ones have; its
+    own token file needs no mention.
+    """
+    if token := os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN"):
+        return token
+    try:
+        return Path(os.environ["HF_TOKEN_PATH"]).read_text("utf-8").strip() or None
+    except (KeyError, OSError, ValueError):
+        return None
 
 
 def load_config(model: str) -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import process_signals
-from log_lines import runner_logger
+from log_lines import copy_stderr_to, runner_logger
 from model_source import (
     ModelError,
     derive_dht_prefix,
@@ -60,6 +60,7 @@ class _StopSignals:
 def main() -> int:
     """Host the blocks and return the exit code."""
     options = parse_options()
+    _copy_log(options.log_file)
     process_signals.tie_children_to_this_process()
     stop_signals = _StopSignals()
     process_signals.install_stop_handlers(stop_signals, STOP_DEADLINE_S)
@@ -82,6 +83,15 @@ def main() -> int:
         detail = " ".join(str(error).split())[:300]
         logger.error("The server ended with %s: %s", type(error).__name__, detail)
         return 1
+
+
+def _copy_log(file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        copy_stderr_to(file)
+    except OSError as error:
+        logger.warning("The log is not written to %s: %s", file, error.strerror)
 
 
 def _create_server(options: argparse.Namespace) -> Any:

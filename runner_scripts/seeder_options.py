@@ -23,8 +23,9 @@ from petals_compat import is_installed
 
 _DESCRIPTION = """Hosts blocks of a model in a Petals swarm.
 
-The Hugging Face token is read from HF_TOKEN or HUGGING_FACE_HUB_TOKEN (or the hub's own token
-file), the node token preferably from TORBIZ_NODE_TOKEN. Ends cleanly on SIGTERM, SIGINT, SIGHUP.
+The Hugging Face token is read from HF_TOKEN, HUGGING_FACE_HUB_TOKEN or the file that HF_TOKEN_PATH
+names (or the hub's own token file), the node token preferably from TORBIZ_NODE_TOKEN or the file
+that TORBIZ_NODE_TOKEN_FILE names. Ends cleanly on SIGTERM, SIGINT, SIGHUP.
 Exit codes: 0 stopped, 1 failed, 2 bad usage."""
 
 Blocks = str | int | tuple[int, int]
@@ -34,7 +35,11 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line; leaves with exit code 2 and one sentence if it is wrong."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    options.node_token = options.node_token or os.environ.get("TORBIZ_NODE_TOKEN")
+    options.node_token = (
+        options.node_token
+        or os.environ.get("TORBIZ_NODE_TOKEN")
+        or _token_in(parser, options.node_token_file)
+    )
     _check_together(parser, options)
     return options
 
@@ -47,6 +52,8 @@ def _parser() -> OneSentenceParser:
     add("--model-name", required=True, type=model_name, help="hub id or local folder")
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
     add("--node-token", help="identifies this node to Torbiz; not used by Petals, never printed")
+    add("--node-token-file", type=Path, help="file that holds the node token")
+    add("--log-file", type=Path, help="append all that goes to stderr to this file as well")
     add("--device", type=_device, default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add(
         "--torch-dtype",
@@ -82,6 +89,17 @@ def _parser() -> OneSentenceParser:
     add("--cache-dir", type=Path, help="folder of downloaded blocks (default: PETALS_CACHE)")
     add("--num-handlers", type=whole_number(1, 64), help="processes that take requests")
     return parser
+
+
+def _token_in(parser: OneSentenceParser, given: Path | None) -> str | None:
+    named = os.environ.get("TORBIZ_NODE_TOKEN_FILE")
+    file = given or (Path(named) if named else None)
+    if file is None:
+        return None
+    try:
+        return file.read_text("utf-8").strip() or None
+    except (OSError, ValueError) as error:
+        parser.error(f"--node-token-file {str(file)!r} cannot be read: {error}.")
 
 
 def _check_together(parser: OneSentenceParser, options: argparse.Namespace) -> None:

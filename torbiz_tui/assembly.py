@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
@@ -21,6 +21,9 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.docker.driver import DockerDriver
+    from torbiz_tui.environments.docker.engine import EngineFinder
+    from torbiz_tui.environments.docker.image import PetalsImage
     from torbiz_tui.environments.docker.inventory import DockerInventory
     from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers
     from torbiz_tui.logs.sources import LogSource
@@ -70,10 +73,25 @@ class Services:
         from torbiz_tui.environments.docker.inventory import DockerInventory
 
         return DockerInventory(
-            EngineFinder(self.config.docker),
+            self.engines or EngineFinder(self.config.docker),
             self.config.docker,
-            PetalsImage(self.paths, self.config),
+            self.image or PetalsImage(self.paths, self.config),
         )
+
+    @property
+    def engines(self) -> EngineFinder | None:
+        """What finds the container engine; None where hosting does not use one."""
+        return self._docker.finder if self._docker is not None else None
+
+    @property
+    def image(self) -> PetalsImage | None:
+        """The image that hosts; None where hosting does not use one."""
+        return self._docker.image if self._docker is not None else None
+
+    @property
+    def _docker(self) -> DockerDriver | None:
+        hosting = self.environment.hosting
+        return cast("DockerDriver", hosting) if hosting.name == "docker" else None
 
     @property
     def demo(self) -> bool:
@@ -97,6 +115,8 @@ class Services:
         await self.sharing.close()
         if "_inventory" in self.__dict__:
             self._inventory.close()
+        if self.engines is not None:
+            self.engines.close()
 
 
 def build_services(config: Config, paths: Paths) -> Services:
@@ -116,15 +136,24 @@ def build_services(config: Config, paths: Paths) -> Services:
 
 
 def looks_ready(config: Config, paths: Paths) -> bool:
-    """Whether Setup has finished, as far as a look at one small file tells."""
-    return PetalsStack(paths, config.petals).looks_ready()
+    """Whether Setup has finished, as far as a look at small files tells."""
+    ready = PetalsStack(paths, config.petals).looks_ready()
+    if _hosts_in_docker(config):
+        ready = ready and (paths.run / "image-verified.json").is_file()
+    return ready
+
+
+def _hosts_in_docker(config: Config) -> bool:
+    return config.environment == "docker" or (
+        config.environment == "auto" and sys.platform == "darwin"
+    )
 
 
 def _environment(config: Config, paths: Paths) -> Environment:
-    if config.environment not in ("auto", "native"):
+    if config.environment not in ("auto", "docker", "native"):
         raise UsageError(
             f"The environment {config.environment!r} is not part of this version.",
-            remedy="Use native (or auto).",
+            remedy="Use docker or native (or auto).",
             code="environment_unknown",
         )
     if sys.platform == "win32":
@@ -133,8 +162,15 @@ def _environment(config: Config, paths: Paths) -> Environment:
             remedy="Open a WSL shell and start it there.",
             code="environment_unknown",
         )
-    driver = NativeDriver(paths, config)
-    return Environment(hosting=driver, inference=driver)
+    native = NativeDriver(paths, config)
+    if not _hosts_in_docker(config):
+        return Environment(hosting=native, inference=native)
+    from torbiz_tui.environments.docker.driver import DockerDriver
+    from torbiz_tui.environments.docker.engine import EngineFinder
+    from torbiz_tui.environments.docker.image import PetalsImage
+
+    docker = DockerDriver(paths, config, EngineFinder(config.docker), PetalsImage(paths, config))
+    return Environment(hosting=docker, inference=native)
 
 
 def _steps(environment: Environment) -> list[Step]:

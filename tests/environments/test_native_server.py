@@ -16,8 +16,8 @@ import pytest
 
 from tests.conftest import demo_config, free_port
 from torbiz_tui.catalogue import demo_info
-from torbiz_tui.environments.base import ServerRecord, ServerSpec
-from torbiz_tui.environments.native import NativeDriver, require_free_port
+from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.environments.native import NativeDriver, NativeRecord, require_free_port
 from torbiz_tui.environments.processes import start_mark
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import read_lines
@@ -46,7 +46,7 @@ def demo_spec(port: int) -> ServerSpec:
     )
 
 
-async def until_logged(driver: NativeDriver, record: ServerRecord, text: str) -> None:
+async def until_logged(driver: NativeDriver, record: NativeRecord, text: str) -> None:
     async with asyncio.timeout(60):
         async for lines in driver.server_lines(record):
             if any(text in line for line in lines):
@@ -71,7 +71,7 @@ async def until_gone(home: Path, timeout_s: float = 5.0) -> None:
 
 
 @pytest.fixture
-async def served(demo_home: Path) -> AsyncIterator[tuple[NativeDriver, ServerRecord]]:
+async def served(demo_home: Path) -> AsyncIterator[tuple[NativeDriver, NativeRecord]]:
     driver = driver_of(demo_home)
     record = await driver.start_server(demo_spec(free_port()), {})
     await until_logged(driver, record, "Confirmed in the DHT")
@@ -80,15 +80,14 @@ async def served(demo_home: Path) -> AsyncIterator[tuple[NativeDriver, ServerRec
 
 
 async def test_found_again_then_stopped_gracefully(
-    demo_home: Path, served: tuple[NativeDriver, ServerRecord]
+    demo_home: Path, served: tuple[NativeDriver, NativeRecord]
 ) -> None:
     _first, record = served
     # Another driver is what the app is after it was closed and opened again.
     driver = driver_of(demo_home)
     assert await driver.find_server() == record
     assert await driver.is_running(record)
-    sample = await driver.sample(record)
-    assert sample is not None
+    sample = await anext(driver.samples(record))
     assert sample.memory_bytes > 100_000_000
     begun = time.monotonic()
     report = await driver.stop_server(record, 20.0)
@@ -102,7 +101,7 @@ async def test_found_again_then_stopped_gracefully(
     assert await driver.find_server() is None
 
 
-async def test_a_second_server_is_refused(served: tuple[NativeDriver, ServerRecord]) -> None:
+async def test_a_second_server_is_refused(served: tuple[NativeDriver, NativeRecord]) -> None:
     driver, _record = served
     with pytest.raises(TorbizError, match="already sharing torbiz-demo") as caught:
         await driver.start_server(demo_spec(free_port()), {})
@@ -110,7 +109,7 @@ async def test_a_second_server_is_refused(served: tuple[NativeDriver, ServerReco
 
 
 async def test_a_killed_server_leaves_nothing_and_its_end_is_reported(
-    demo_home: Path, served: tuple[NativeDriver, ServerRecord]
+    demo_home: Path, served: tuple[NativeDriver, NativeRecord]
 ) -> None:
     driver, record = served
     supervisor = psutil.Process(record.pid)
@@ -124,7 +123,7 @@ async def test_a_killed_server_leaves_nothing_and_its_end_is_reported(
 
 
 async def test_a_killed_supervisor_takes_the_server_with_it(
-    demo_home: Path, served: tuple[NativeDriver, ServerRecord]
+    demo_home: Path, served: tuple[NativeDriver, NativeRecord]
 ) -> None:
     driver, record = served
     os.kill(record.pid, signal.SIGKILL)
@@ -135,7 +134,7 @@ async def test_a_killed_supervisor_takes_the_server_with_it(
 
 
 async def test_a_server_that_hangs_is_killed_and_that_is_said(
-    demo_home: Path, served: tuple[NativeDriver, ServerRecord]
+    demo_home: Path, served: tuple[NativeDriver, NativeRecord]
 ) -> None:
     driver, record = served
     for process in psutil.Process(record.pid).children(recursive=True):
@@ -160,9 +159,7 @@ async def test_a_recycled_pid_is_not_the_server(demo_home: Path) -> None:
     driver = driver_of(demo_home)
     mark = start_mark(os.getpid())
     assert mark is not None
-    record = ServerRecord(
-        "native", os.getpid(), mark, time.time(), demo_spec(1), demo_home / "x.log", 0
-    )
+    record = NativeRecord.of(os.getpid(), mark, time.time(), demo_spec(1), (demo_home / "x.log", 0))
     assert await driver.is_running(record)
     stale = replace(record, start_mark=mark + "9")
     assert not await driver.is_running(stale)

@@ -207,6 +207,16 @@ def _add_sharing(command: Any) -> None:
     _peers(swarm)
     share.add_argument("--wait", action="store_true", help="return when the blocks are served")
     share.add_argument(
+        "--replace",
+        action="store_true",
+        help="remove a foreign container that has the name (docker.container)",
+    )
+    share.add_argument(
+        "--show-command",
+        action="store_true",
+        help="print the command that would host, such as docker run, and start nothing",
+    )
+    share.add_argument(
         "--timeout", type=_seconds, metavar="S", help="with --wait: give up waiting after S seconds"
     )
     status = command(

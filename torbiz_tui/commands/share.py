@@ -6,9 +6,12 @@ import asyncio
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Subscription
+from torbiz_tui.commands.asking import answer, someone_answers
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_line
-from torbiz_tui.errors import ExitCode, UsageError
+from torbiz_tui.errors import ExitCode, TorbizError, UsageError
+from torbiz_tui.sharing.request import ShareRequest
+from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
 
 
@@ -20,12 +23,15 @@ def run(call: Call) -> int:
 
     async def share(services: Services) -> int:
         sharing = services.sharing
+        if call.options.show_command:
+            write_line(await sharing.command_text(sharing.default_request()))
+            return ExitCode.OK
         await sharing.attach()
         with sharing.subscribe() as changes:
             telling = asyncio.create_task(_tell_stages(changes), name="tell of the start")
             try:
                 request = sharing.default_request()
-                await sharing.start(request)
+                await _start(sharing, request, replace=call.options.replace)
                 if not call.options.wait:
                     tell(
                         f"Sharing {request.model} has begun; it goes on in the background"
@@ -44,6 +50,18 @@ def run(call: Call) -> int:
         return ExitCode.OK
 
     return call.run(share)
+
+
+async def _start(sharing: SharingService, request: ShareRequest, *, replace: bool) -> None:
+    try:
+        await sharing.start(request, replace=replace)
+    except TorbizError as error:
+        if error.code != "container_name_taken" or not someone_answers():
+            raise
+        tell(f"{error.what} {error.why}")
+        if await answer("Remove that container and start? [y/N] ") not in ("y", "yes"):
+            raise
+        await sharing.start(request, replace=True)
 
 
 def invitation(state: SharingState, *, public: bool) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torbiz_tui.setup.step import Step
@@ -38,30 +37,64 @@ class ServerSpec:
     attn_cache_tokens: int | None = None
     update_period_s: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, for a file or a label."""
+        return {
+            entry.name: value
+            for entry in fields(self)
+            if (value := getattr(self, entry.name)) != entry.default
+        }
 
-@dataclass(frozen=True)
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ServerSpec:
+        """The spec that `to_json` gave; what this version does not know is left out.
+
+        Raises TypeError or ValueError for anything else.
+        """
+        known = {entry.name for entry in fields(cls)}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in data.items()
+            if name in known
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerRecord:
-    """The hosted server as it is remembered between runs of the app.
+    """The hosted server as it is known between runs of the app.
 
-    `start_mark` says when the process with number `pid` was started, in the system's own terms: a
-    process that got the same number later has another mark.
-    `log_offset` is the byte in `log_file` at which this server's output begins.
+    `id` tells it from every other server, also from a later one in the same place. `pid` is its
+    process on this machine and `container` its container's name, where it has the one or the other.
     """
 
     environment: str
-    pid: int
-    start_mark: str
+    id: str
     started_at: float
     spec: ServerSpec
-    log_file: Path
-    log_offset: int
+    pid: int | None = None
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class ServerCondition:
+    """What keeps a living server from working, or this program from seeing it.
+
+    `lost` says in words why nobody knows how it is (its engine does not answer); empty while it is
+    known.
+    """
+
+    paused: bool = False
+    lost: str = ""
 
 
 @dataclass(frozen=True)
 class ExitReport:
     """How the hosted server ended; `code` and `signal` are None when nobody saw it.
 
-    `asked`: somebody had asked it to stop; `killed`: it was killed because it did not.
+    `asked`: somebody had asked it to stop; `killed`: it was killed because it did not;
+    `host_stopped`: what it ran in was stopped, such as the container engine; `memory_limit`: the
+    bytes that it was allowed, where it was limited; `error`: what the engine says of its end.
     """
 
     code: int | None = None
@@ -71,27 +104,49 @@ class ExitReport:
     killed: bool = False
     ended_at: float | None = None
     last_lines: tuple[str, ...] = ()
+    host_stopped: bool = False
+    memory_limit: int | None = None
+    error: str = ""
 
     def sentence(self) -> str:
         """The end in plain words."""
         if self.out_of_memory:
-            return "It ran out of memory and the system killed it."
+            return self._memory_sentence()
+        if self.host_stopped:
+            return "Docker was stopped, and the server with it."
         if self.killed:
             return "It did not stop in time and was killed."
+        if self.error:
+            return f"It could not run: {self.error.rstrip('.')}."
         if self.signal is not None:
             return f"It was ended by {self.signal}."
         if self.code is None:
             return "It is gone; nobody saw how it ended."
         return "It ended normally." if self.code == 0 else f"It ended with exit code {self.code}."
 
+    def _memory_sentence(self) -> str:
+        if self.memory_limit is None:
+            return "It ran out of memory and the system killed it."
+        return (
+            f"It needed more than the {self.memory_limit / 2**20:.0f} MiB of memory that it may"
+            " use, and the system killed it."
+        )
+
 
 @dataclass(frozen=True)
 class ResourceSample:
-    """What the hosted server uses: CPU in percent of one core, resident memory in bytes."""
+    """What the hosted server uses: CPU in percent of one core, resident memory in bytes.
+
+    The network bytes count from its start; None where they cannot be told from those of others
+    (a container in the machine's own network). `paused`: it is frozen.
+    """
 
     cpu_percent: float
     memory_bytes: int
     processes: int
+    network_rx_bytes: int | None = None
+    network_tx_bytes: int | None = None
+    paused: bool = False
 
 
 class RunnerProcess(ABC):
@@ -134,11 +189,19 @@ class EnvironmentDriver(ABC):
         """The steps that make this environment ready."""
 
     @abstractmethod
-    async def start_server(self, spec: ServerSpec, secrets: Mapping[str, str]) -> ServerRecord:
+    async def start_server(
+        self, spec: ServerSpec, secrets: Mapping[str, str], *, replace: bool = False
+    ) -> ServerRecord:
         """Start the one hosted server, detached from this program.
 
-        Raises TorbizError: already sharing, port taken, environment not ready.
+        `replace` removes what stands in the way and is not ours (a container of the same name).
+        Raises TorbizError: already sharing, port taken, environment not ready, name taken (code
+        `container_name_taken`).
         """
+
+    @abstractmethod
+    async def command_text(self, spec: ServerSpec) -> str:
+        """The command that does the same, for a person to read or to type; it holds no token."""
 
     @abstractmethod
     async def find_server(self) -> ServerRecord | None:
@@ -168,12 +231,20 @@ class EnvironmentDriver(ABC):
         """Remove what was remembered of a server that has ended."""
 
     @abstractmethod
-    async def sample(self, record: ServerRecord) -> ResourceSample | None:
-        """What it uses now; None when it has ended."""
+    def samples(self, record: ServerRecord) -> AsyncIterator[ResourceSample]:
+        """What it uses, about once a second until it has ended."""
+
+    def conditions(self, record: ServerRecord) -> AsyncIterator[ServerCondition]:  # noqa: ARG002
+        """Its condition at first and whenever it changes, until it has ended."""
+        return _always_well()
 
     @abstractmethod
     async def spawn(self, command: RunnerCommand) -> RunnerProcess:
         """Start a runner script. Raises TorbizError when the environment is not ready."""
+
+
+async def _always_well() -> AsyncIterator[ServerCondition]:
+    yield ServerCondition()
 
 
 @dataclass(frozen=True)

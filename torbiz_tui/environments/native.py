@@ -7,13 +7,15 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,38 @@ if TYPE_CHECKING:
     import psutil
 
 _KILL_WAIT_S = 5.0
+_SAMPLE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeRecord(ServerRecord):
+    """A server that is a process here.
+
+    `start_mark` says when the process with number `pid` was started, in the system's own terms: a
+    process that got the same number later has another mark. `log_offset` is the byte in `log_file`
+    at which this server's output begins.
+    """
+
+    pid: int
+    start_mark: str
+    log_file: Path
+    log_offset: int
+
+    @classmethod
+    def of(
+        cls, pid: int, start_mark: str, started_at: float, spec: ServerSpec, log: tuple[Path, int]
+    ) -> NativeRecord:
+        """The record of a process; `log` is the file and where its output begins."""
+        return cls(
+            environment=NativeDriver.name,
+            id=f"{pid}:{start_mark}",
+            pid=pid,
+            start_mark=start_mark,
+            started_at=started_at,
+            spec=spec,
+            log_file=log[0],
+            log_offset=log[1],
+        )
 
 
 class NativeDriver(EnvironmentDriver):
@@ -75,7 +109,13 @@ class NativeDriver(EnvironmentDriver):
 
         return native_steps(self._paths, self._config, self.stack, self.spawn)
 
-    async def start_server(self, spec: ServerSpec, secrets: Mapping[str, str]) -> ServerRecord:
+    async def start_server(
+        self,
+        spec: ServerSpec,
+        secrets: Mapping[str, str],
+        *,
+        replace: bool = False,  # noqa: ARG002 (nothing but ours can stand in the way)
+    ) -> NativeRecord:
         from filelock import FileLock, Timeout
 
         self.stack.require_ready()
@@ -93,7 +133,7 @@ class NativeDriver(EnvironmentDriver):
         finally:
             lock.release()
 
-    async def _start_locked(self, spec: ServerSpec, secrets: Mapping[str, str]) -> ServerRecord:
+    async def _start_locked(self, spec: ServerSpec, secrets: Mapping[str, str]) -> NativeRecord:
         running = await self.find_server()
         if running is not None and await self.is_running(running):
             raise TorbizError(
@@ -128,14 +168,8 @@ class NativeDriver(EnvironmentDriver):
                 start_new_session=True,
             )
         self._children[process.pid] = process
-        record = ServerRecord(
-            environment=self.name,
-            pid=process.pid,
-            start_mark=start_mark(process.pid) or "",
-            started_at=time.time(),
-            spec=spec,
-            log_file=log_file,
-            log_offset=offset,
+        record = NativeRecord.of(
+            process.pid, start_mark(process.pid) or "", time.time(), spec, (log_file, offset)
         )
         try:
             write_json(self._record_file, _record_to_json(record))
@@ -150,6 +184,9 @@ class NativeDriver(EnvironmentDriver):
             ) from error
         logger("sharing").info("started pid %d: %s", process.pid, " ".join(argv[5:]))
         return record
+
+    async def command_text(self, spec: ServerSpec) -> str:
+        return shlex.join(self.server_argv(spec))
 
     def server_argv(self, spec: ServerSpec) -> list[str]:
         """The command that hosts `spec`, as it could be typed."""
@@ -171,7 +208,7 @@ class NativeDriver(EnvironmentDriver):
             {"PETALS_CACHE": str(self._paths.cache), "HIVEMIND_COLORS": "false", **secrets}
         )
 
-    async def find_server(self) -> ServerRecord | None:
+    async def find_server(self) -> NativeRecord | None:
         try:
             data = json.loads(await asyncio.to_thread(self._record_file.read_text, "utf-8"))
             return _record_from_json(data)
@@ -182,6 +219,7 @@ class NativeDriver(EnvironmentDriver):
             return None
 
     async def is_running(self, record: ServerRecord) -> bool:
+        record = _own(record)
         self._reap(record.pid)
         return start_mark(record.pid) == record.start_mark
 
@@ -191,18 +229,21 @@ class NativeDriver(EnvironmentDriver):
             del self._children[pid]
 
     def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
-        def ended() -> bool:
-            self._reap(record.pid)
-            return start_mark(record.pid) != record.start_mark
+        known = _own(record)
 
-        return follow(record.log_file, record.log_offset, ended=ended)
+        def ended() -> bool:
+            self._reap(known.pid)
+            return start_mark(known.pid) != known.start_mark
+
+        return follow(known.log_file, known.log_offset, ended=ended)
 
     async def wait_server(self, record: ServerRecord) -> ExitReport:
+        record = _own(record)
         await wait_gone(record.pid, record.start_mark)
         self._reap(record.pid)
         return self._exit_report(record)
 
-    def _exit_report(self, record: ServerRecord) -> ExitReport:
+    def _exit_report(self, record: NativeRecord) -> ExitReport:
         lines = last_lines(record.log_file, not_before=record.log_offset)
         try:
             data = json.loads(self._report_file.read_text("utf-8"))
@@ -220,6 +261,7 @@ class NativeDriver(EnvironmentDriver):
         )
 
     async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:
+        record = _own(record)
         if not await self.is_running(record):
             return self._exit_report(record)
         descendants = await asyncio.to_thread(_descendants, record.pid)
@@ -235,18 +277,20 @@ class NativeDriver(EnvironmentDriver):
                         os.kill(pid, signal.SIGKILL)
             await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
         self._reap(record.pid)
-        return replace(self._exit_report(record), killed=killed)
+        return changed(self._exit_report(record), killed=killed)
 
     async def forget_server(self, record: ServerRecord) -> None:
         current = await self.find_server()
-        if current is not None and current.pid == record.pid:
+        if current is not None and current.id == record.id:
             self._record_file.unlink(missing_ok=True)
             self._report_file.unlink(missing_ok=True)
 
-    async def sample(self, record: ServerRecord) -> ResourceSample | None:
-        return await asyncio.to_thread(self._sample, record)
+    async def samples(self, record: ServerRecord) -> AsyncIterator[ResourceSample]:
+        while (sample := await asyncio.to_thread(self._sample, _own(record))) is not None:
+            yield sample
+            await asyncio.sleep(_SAMPLE_S)
 
-    def _sample(self, record: ServerRecord) -> ResourceSample | None:
+    def _sample(self, record: NativeRecord) -> ResourceSample | None:
         import psutil
 
         if start_mark(record.pid) != record.start_mark:
@@ -333,12 +377,27 @@ def _descendants(pid: int) -> dict[int, str]:
     return found
 
 
-def _record_to_json(record: ServerRecord) -> dict[str, Any]:
-    return asdict(record) | {"log_file": str(record.log_file)}
+def _own(record: ServerRecord) -> NativeRecord:
+    assert isinstance(record, NativeRecord)
+    return record
 
 
-def _record_from_json(data: dict[str, Any]) -> ServerRecord:
-    spec = dict(data["spec"])
-    for key in ("initial_peers", "host_maddrs", "announce_maddrs"):
-        spec[key] = tuple(spec[key])
-    return ServerRecord(**data | {"spec": ServerSpec(**spec), "log_file": Path(data["log_file"])})
+def _record_to_json(record: NativeRecord) -> dict[str, Any]:
+    return {
+        "pid": record.pid,
+        "start_mark": record.start_mark,
+        "started_at": record.started_at,
+        "spec": record.spec.to_json(),
+        "log_file": str(record.log_file),
+        "log_offset": record.log_offset,
+    }
+
+
+def _record_from_json(data: dict[str, Any]) -> NativeRecord:
+    return NativeRecord.of(
+        data["pid"],
+        data["start_mark"],
+        data["started_at"],
+        ServerSpec.from_json(data["spec"]),
+        (Path(data["log_file"]), data["log_offset"]),
+    )

@@ -47,10 +47,22 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
     text = "\n".join(report.last_lines)
     model = state.spec.model if state.spec is not None else "the model"
     was = "while serving" if state.serving_since is not None else "before it was serving"
+    known = not (report.out_of_memory or report.host_stopped)
     for pattern, cause, remedy in _CAUSES:
-        if pattern.search(text):
+        if known and pattern.search(text):
             return f"The server of {model} ended {was}. {cause}", remedy
     remedy = "Start it again; its log (petals_seeder.log) has the details."
-    if report.out_of_memory:
-        remedy = "Serve fewer blocks, or free memory."
+    if report.memory_limit is not None:
+        remedy = "Allow it more memory (docker.memory), or serve fewer blocks."
+    elif report.out_of_memory:
+        remedy = (
+            "Serve fewer blocks, or free memory; Docker Desktop's own limit is in its Settings,"
+            " Resources."
+            if state.container
+            else "Serve fewer blocks, or free memory."
+        )
+    elif report.host_stopped:
+        remedy = "Start it again once Docker runs."
+    elif report.signal == "SIGKILL" and state.container:
+        remedy = "Somebody has killed it (`docker kill`, or the system): start it again."
     return f"The server of {model} ended {was}. {report.sentence()}", remedy

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import replace as changed
 
 from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.catalogue import resolve_model
@@ -15,7 +15,9 @@ from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
     ExitReport,
+    ServerCondition,
     ServerRecord,
+    ServerSpec,
 )
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
@@ -25,8 +27,8 @@ from torbiz_tui.sharing.request import ShareRequest, make_spec, require_name
 from torbiz_tui.sharing.stages import EVENTS_KEPT, advance
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
-_SAMPLE_S = 1.0
-_SECRET_VARIABLES = ("TORBIZ_NODE_TOKEN",)
+_SECRET_VARIABLES = ("TORBIZ_NODE_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_LOOK_AGAIN_S = 3.0
 _LAST_WORDS_S = 3.0
 _CATCH_UP_S = 5.0
 
@@ -41,6 +43,7 @@ class SharingService:
         self._state = SharingState()
         self._record: ServerRecord | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._broadcast: Broadcast[SharingState] = Broadcast()
         self._busy = asyncio.Lock()
 
@@ -73,26 +76,61 @@ class SharingService:
         )
 
     async def attach(self) -> SharingState:
-        """Find a server that was started earlier and watch it; harmless to repeat."""
+        """Find a server that was started earlier and watch it; harmless to repeat.
+
+        Where nobody can tell whether there is one (no engine answers), the state says so in `lost`
+        and the search goes on.
+        """
         async with self._busy:
             if self._watching is not None and not self._watching.done():
                 return self._state
-            record = await self._driver.find_server()
+            try:
+                record = await self._driver.find_server()
+            except TorbizError as error:
+                self._set(changed(self._state, lost=f"{error.what} {error.why}".strip()))
+                self._look_again()
+                return self._state
+            self._set_found()
             if record is not None and record != self._record:
                 await self._watch(record)
             return self._state
 
-    async def start(self, request: ShareRequest) -> None:
+    def _set_found(self) -> None:
+        if self._state.lost:
+            self._set(changed(self._state, lost=""))
+
+    def _look_again(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._keep_looking(), name="look for a server")
+
+    async def _keep_looking(self) -> None:
+        while self._state.lost and not self._state.active:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            await self.attach()
+
+    async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
         """Check the request and launch the server; its progress is in the state.
 
-        Raises UsageError for what cannot be served, TorbizError when it cannot be started.
+        `replace` removes a foreign container that has the name. Raises UsageError for what cannot
+        be served, TorbizError when it cannot be started.
         """
         async with self._busy:
-            model = await resolve_model(require_name(request.model), self._paths)
-            spec = make_spec(request, model)
+            spec = await self._spec(request)
             secrets = {name: os.environ[name] for name in _SECRET_VARIABLES if name in os.environ}
-            record = await self._driver.start_server(spec, secrets)
+            record = await self._driver.start_server(spec, secrets, replace=replace)
             await self._watch(record)
+
+    async def command_text(self, request: ShareRequest | None = None) -> str:
+        """The command that starts this request, or the running server; it holds no token.
+
+        Raises UsageError for what cannot be served, TorbizError where no engine answers.
+        """
+        spec = self._state.spec if request is None else await self._spec(request)
+        return await self._driver.command_text(spec or await self._spec(self.default_request()))
+
+    async def _spec(self, request: ShareRequest) -> ServerSpec:
+        model = await resolve_model(require_name(request.model), self._paths)
+        return make_spec(request, model)
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
         """Wait until the blocks are served. Raises TorbizError when that fails or takes longer."""
@@ -128,7 +166,7 @@ class SharingService:
                 return None
             running = await self._driver.is_running(record)
             if running:
-                self._set(replace(self._state, phase=Phase.STOPPING))
+                self._set(changed(self._state, phase=Phase.STOPPING))
             report = await self._driver.stop_server(record, self._config.share.stop_grace_s)
             if self._watching is not None:
                 # What it said while it stopped belongs to its events.
@@ -155,6 +193,8 @@ class SharingService:
 
     async def close(self) -> None:
         """Stop watching; the server goes on."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self._stop_watching()
 
     async def _watch(self, record: ServerRecord) -> None:
@@ -166,6 +206,8 @@ class SharingService:
                 stage=Stage.LAUNCHING,
                 spec=record.spec,
                 pid=record.pid,
+                container=record.container or None,
+                container_id=record.id if record.container else None,
                 started_at=record.started_at,
             )
         )
@@ -179,9 +221,12 @@ class SharingService:
                 await caught_up.wait()
 
     async def _watch_server(self, record: ServerRecord, caught_up: asyncio.Event) -> None:
-        sampling = asyncio.create_task(self._watch_resources(record), name="sample the server")
+        beside = [
+            asyncio.create_task(self._watch_resources(record), name="sample the server"),
+            asyncio.create_task(self._watch_condition(record), name="watch its condition"),
+        ]
         try:
-            running = await self._driver.is_running(record)
+            running = await self._seems_running(record)
             async for lines in self._driver.server_lines(record):
                 state = self._state
                 for line in lines:
@@ -195,18 +240,54 @@ class SharingService:
                 await self._tell_end(record, report)
             caught_up.set()
         finally:
-            sampling.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _seems_running(self, record: ServerRecord) -> bool:
+        try:
+            return await self._driver.is_running(record)
+        except TorbizError:
+            # An engine that does not answer has not ended it.
+            return True
+
+    async def _watch_condition(self, record: ServerRecord) -> None:
+        async for condition in self._driver.conditions(record):
+            if self._state.active:
+                self._take_condition(condition)
+
+    def _take_condition(self, condition: ServerCondition) -> None:
+        state = self._state
+        if condition.lost:
+            if not state.lost:
+                text = f"{condition.lost} How the server is cannot be told until it does"
+                self._set(
+                    changed(state, lost=condition.lost, events=self._with_event(text, warning=True))
+                )
+            return
+        if state.lost:
+            text = "Docker answers again, and the server is still running"
+            self._set(changed(state, lost="", events=self._with_event(text)))
+        if condition.paused != self._state.paused:
+            text = (
+                "Paused from outside: the server is frozen and answers nobody"
+                if condition.paused
+                else "No longer paused: the server goes on"
+            )
+            events = self._with_event(text, warning=condition.paused)
+            self._set(changed(self._state, paused=condition.paused, events=events))
 
     async def _tell_end(self, record: ServerRecord, report: ExitReport) -> None:
-        remembered = await self._driver.find_server()
-        if report.asked or remembered is None or remembered.pid != record.pid:
+        remembered: ServerRecord | None = record
+        with contextlib.suppress(TorbizError):
+            remembered = await self._driver.find_server()
+        if report.asked or remembered is None or remembered.id != record.id:
             text = "The server was stopped from elsewhere"
             self._set(SharingState(exit_report=report, events=self._with_event(text)))
             return
         failure, remedy = explain_end(self._state, report)
-        logger("sharing").error("pid %d: %s %s", record.pid, failure, report)
+        logger("sharing").error("%s: %s %s", record.id, failure, report)
         self._set(
-            replace(
+            changed(
                 self._state,
                 phase=Phase.FAILED,
                 exit_report=report,
@@ -214,15 +295,16 @@ class SharingService:
                 remedy=remedy,
                 resources=None,
                 requests_open=0,
+                paused=False,
+                lost="",
                 events=self._with_event(failure, warning=True),
             )
         )
 
     async def _watch_resources(self, record: ServerRecord) -> None:
-        while (sample := await self._driver.sample(record)) is not None:
+        async for sample in self._driver.samples(record):
             if self._state.active:
-                self._set(replace(self._state, resources=sample))
-            await asyncio.sleep(_SAMPLE_S)
+                self._set(changed(self._state, resources=sample))
 
     async def _stop_watching(self) -> None:
         task, self._watching = self._watching, None

@@ -56,13 +56,20 @@ class SharingState:
     """One moment of the hosted server.
 
     `blocks` is the range served, end excluded. `addresses` are the multiaddrs to invite others
-    with. `exit_report` and `failure` are there when it has ended otherwise than asked.
+    with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
+    frozen and answers nobody. `lost` says why nobody knows how it is, such as an engine that does
+    not answer; all else is then as it was. `exit_report` and `failure` are there when it has ended
+    otherwise than asked.
     """
 
     phase: Phase = Phase.STOPPED
     stage: Stage | None = None
     spec: ServerSpec | None = None
     pid: int | None = None
+    container: str | None = None
+    container_id: str | None = None
+    paused: bool = False
+    lost: str = ""
     blocks: tuple[int, int] | None = None
     blocks_loaded: int = 0
     started_at: float | None = None

@@ -16,8 +16,9 @@ import pytest
 
 from tests.engine.conftest import image_config
 from tests.engine.package_index import PackageIndex, make_packages, make_wheel
+from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
-from torbiz_tui.environments.docker.engine import EngineFinder
+from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import LABEL_ROLE, PetalsImage
 from torbiz_tui.environments.docker.image_steps import ImageStep
 from torbiz_tui.errors import TorbizError
@@ -343,3 +344,28 @@ async def test_a_full_disk_of_the_engine_is_told(
     assert caught.value.code == "docker_disk_full"
     assert "torbiz-tui clean" in caught.value.remedy
     small.close()
+
+
+async def test_podman_builds_it_too(
+    podman_service: PodmanService,
+    podman_engine: Engine,
+    base_image: str,
+    tmp_path: Path,
+    packages: Path,
+) -> None:
+    assert podman_engine.facts.name == "Podman"
+    client = docker.DockerClient(base_url=podman_service.host, timeout=120)
+    paths = Paths(tmp_path / "home")
+    paths.ensure()
+    build = Build(client, paths, "torbiz-test-podman:latest", base_image)
+    await build.run(
+        docker__wheelhouse=str(packages),
+        docker__host=podman_service.host,
+        docker__build_network="none",
+    )
+    config = image_config(paths, build.tag, base_image, docker__host=podman_service.host)
+    state = await PetalsImage(paths, config).state(podman_engine)
+    assert state is not None
+    assert state.fresh
+    assert any(re.match(r"Step \d+/\d+: .*install\.sh petals", text) for text in build.texts)
+    client.close()

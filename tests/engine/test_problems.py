@@ -191,7 +191,7 @@ async def test_addresses_that_lead_nowhere() -> None:
         ),
         (replace(LINUX, distribution=("nixos",)), "docker_missing", "docs.docker.com"),
         (replace(LINUX, wsl=True), "docker_missing", "WSL"),
-        (replace(LINUX, client="/usr/bin/docker"), "docker_not_running", "no engine"),
+        (replace(LINUX, client="/usr/bin/docker"), "docker_not_running", "apt install docker.io"),
         (
             replace(LINUX, programs=frozenset({"dockerd"}), systemd=True),
             "docker_not_running",

@@ -36,7 +36,7 @@ def no_engine(failures: Sequence[Failure], installed: Installed) -> BlockedError
     endpoint = worst.endpoint
     tried = tuple(one.line() for one in failures if one.cause is not Cause.ABSENT)
     code, what, remedy = str(worst.cause), "", ""
-    why = f"{endpoint.address} ({endpoint.source}): {worst.words}."
+    why = f"{endpoint.address} ({endpoint.source}): {worst.words.rstrip('.')}."
     match worst.cause:
         case Cause.ABSENT:
             return _absent(failures, installed)
@@ -91,8 +91,11 @@ def _absent(failures: Sequence[Failure], installed: Installed) -> BlockedError:
     else:
         where = "None of the known sockets is there."
     if installed.anything:
+        brings_engine = installed.mac or installed.programs or endpoint.chosen
         return BlockedError(
-            "Docker is installed, but it is not running.",
+            "Docker is installed, but it is not running."
+            if brings_engine
+            else "The docker command is installed, but no engine.",
             why=where,
             remedy=start_instruction(installed, endpoint if endpoint.chosen else None),
             code=Cause.NOT_RUNNING,

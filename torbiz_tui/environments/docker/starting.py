@@ -71,7 +71,7 @@ def start_instruction(installed: Installed, endpoint: Endpoint | None) -> str:
         address = "" if endpoint is None else f" {endpoint.address}"
         return f"Run `podman system service --time=0{address}` in another terminal, then retry."
     if "dockerd" not in installed.programs:
-        return f"There is the docker command, and no engine. {install_instruction(installed)}"
+        return install_instruction(installed)
     sudo = "" if installed.root else "sudo "
     if "docker" in installed.init_scripts:
         return f"Run `{sudo}service docker start`, then retry."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -103,17 +104,20 @@ class FakeSharing:
         return self._broadcast.subscribe()
 
     def default_request(self, model: str | None = None) -> ShareRequest:
-        return self.request if model is None else replace(self.request, model=model)
+        return self.request if model is None else changed(self.request, model=model)
 
     async def attach(self) -> SharingState:
         self.attached += 1
         return self.state
 
-    async def start(self, request: ShareRequest) -> None:
-        if self.error is not None:
+    async def command_text(self, request: ShareRequest | None = None) -> str:
+        return f"docker run --rm torbiz --port {(request or self.request).port}"
+
+    async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
+        if self.error is not None and not replace:
             raise self.error
         self.started.append(request)
-        spec = replace(SPEC, model=request.model, new_swarm=request.new_swarm, port=request.port)
+        spec = changed(SPEC, model=request.model, new_swarm=request.new_swarm, port=request.port)
         self.become(SharingState(phase=Phase.STARTING, spec=spec))
 
     async def stop(self) -> ExitReport | None:

@@ -193,3 +193,57 @@ async def test_a_server_that_died_is_explained_and_can_be_retried(services: Fake
         await until(pilot, lambda: len(services.sharing.started) == 2, "retried")
         assert "Starting" in screen_text(app)
     assert services.sharing.started[1].port == 31999
+
+
+TAKEN = TorbizError(
+    "The container name torbiz-petals-seeder is taken by something that is not a Torbiz server.",
+    why="Image database:16, state running.",
+    remedy="Remove that container.",
+    code="container_name_taken",
+)
+
+
+async def test_a_taken_name_is_asked_about_and_only_yes_removes(services: FakeServices) -> None:
+    services.sharing.error = TAKEN
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Start sharing")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "database:16", "Remove that container and start?")
+        await pilot.press("enter")
+        await until_shown(pilot, "is taken by something")
+        assert services.sharing.started == []
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Remove that container and start?")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: services.sharing.started, "started")
+
+
+async def test_a_paused_container_and_a_lost_engine_are_said(services: FakeServices) -> None:
+    paused = replace(SERVING, container="torbiz-petals-seeder", paused=True)
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(paused)
+        await until_shown(pilot, "Paused", "docker unpause torbiz-petals-seeder", "paused")
+        services.sharing.become(replace(paused, paused=False, lost="Docker does not answer."))
+        await until_shown(pilot, "No contact", "Docker does not answer.", "keeps trying")
+        services.sharing.become(replace(paused, paused=False))
+        await until_shown(pilot, "Sharing torbiz-demo", "Container")
+        await until_gone(pilot, "No contact")
+
+
+async def test_what_a_container_sends_and_receives_is_shown(services: FakeServices) -> None:
+    used = ResourceSample(
+        87.0, 612_000_000, 3, network_rx_bytes=5_000_000, network_tx_bytes=7_000_000
+    )
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(replace(SERVING, container="seeder", resources=used))
+        await until_shown(pilot, "5 MB received, 7 MB sent")
+
+
+async def test_the_command_behind_it_can_be_read(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        await pilot.press("k")
+        await until_shown(pilot, "docker run --rm torbiz --port 31337", "It holds no token")
+        await pilot.press("escape")
+        await until_gone(pilot, "It holds no token")

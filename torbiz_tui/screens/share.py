@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torbiz_tui.sharing.state import SharingState
 
 _TICK_S = 1.0
+NAME_TAKEN = "container_name_taken"
 COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
 
 
@@ -123,21 +124,52 @@ class ShareScreen(ModeScreen):
             self._start(request)
 
     @work(group="start", exit_on_error=False)
-    async def _start(self, request: ShareRequest) -> None:
+    async def _start(self, request: ShareRequest, *, replace: bool = False) -> None:
         button = self.query_one("#start", Button)
         self._starting = button.disabled = True
         button.label = "Starting…"
         self.notice.close()
         try:
-            await self.services.sharing.start(request)
+            await self.services.sharing.start(request, replace=replace)
         except TorbizError as error:
-            if not self.query_one(ShareForm).display or not self.query_one(ShareForm).show_error(
+            if error.code == NAME_TAKEN:
+                self._ask_to_replace(request, error)
+            elif not self.query_one(ShareForm).display or not self.query_one(ShareForm).show_error(
                 error
             ):
                 self.report(error)
         finally:
             self._starting = button.disabled = False
             button.label = "Start sharing"
+
+    def _ask_to_replace(self, request: ShareRequest, error: TorbizError) -> None:
+        def answered(remove: bool | None) -> None:
+            if remove:
+                self._start(request, replace=True)
+            else:
+                self.report(error)
+
+        question = QuestionScreen(
+            f"{error.what}\n{error.why}\n\nRemove that container and start?",
+            yes="Remove it and start",
+            no="Leave it",
+        )
+        self.app.push_screen(question, answered)
+
+    @work(group="command", exclusive=True, exit_on_error=False)
+    async def action_show_command(self) -> None:
+        """Show the command that starts what is shared, or what the form says."""
+        from torbiz_tui.screens.command import CommandScreen
+
+        sharing = self.services.sharing
+        request = None
+        if self.query_one(ShareForm).display:
+            request = self.query_one(ShareForm).checked()
+            if request is None:
+                return
+        command = await sharing.command_text(request)
+        note = "What the app does, as a command for a shell. It holds no token."
+        self.app.push_screen(CommandScreen("Command", note, command, COPIED))
 
     @on(Button.Pressed, "#retry")
     def action_retry(self) -> None:
@@ -212,5 +244,8 @@ class ShareScreen(ModeScreen):
 
     def palette_commands(self) -> Iterable[SystemCommand]:
         """What the form offers; starting and stopping are offered by the app."""
+        yield SystemCommand(
+            "Show the command", "That starts this server from a shell", self.action_show_command
+        )
         if self.check_action("retry", ()):
             yield SystemCommand("Retry sharing", "Start again as before", self.action_retry)

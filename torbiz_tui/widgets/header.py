@@ -40,6 +40,10 @@ def swarm_of(services: Services) -> str:
 
 def sharing_label(state: SharingState) -> str:
     """The sharing state in words: `serving blocks 0:8`."""
+    if state.lost:
+        return "no contact"
+    if state.paused:
+        return "paused"
     if state.phase is Phase.STARTING:
         if state.stage is Stage.LOADING and state.blocks is not None:
             count = state.blocks[1] - state.blocks[0]
@@ -57,6 +61,8 @@ def sharing_label(state: SharingState) -> str:
 
 def short_sharing_label(state: SharingState) -> str:
     """The sharing state in a word or two: `serving 0:8`."""
+    if state.lost or state.paused:
+        return sharing_label(state)
     if state.phase is Phase.STARTING and state.stage is Stage.LOADING and state.blocks is not None:
         return f"starting {state.blocks_loaded}/{state.blocks[1] - state.blocks[0]}"
     if state.phase is Phase.SERVING and state.blocks is not None:
@@ -135,13 +141,19 @@ class HeaderBar(Widget):
             parts.append(tab)
         return Content.assemble(*parts)
 
+    @property
+    def _colour(self) -> str:
+        if self.sharing.lost or self.sharing.paused:
+            return "bold $text-warning"
+        return _COLOURS.get(self.sharing.phase, "")
+
     def _state(self, *parts: str, demo: bool = True) -> Content:
         *before, sharing = parts
         label = (" DEMO ", "bold reverse") if demo and self._services.demo else ""
         return Content.assemble(
             " ",
             *((f"{part} · ", "dim") for part in before),
-            (sharing, _COLOURS.get(self.sharing.phase, "")),
+            (sharing, self._colour),
             " ",
             label,
         )

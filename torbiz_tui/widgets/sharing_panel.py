@@ -75,6 +75,8 @@ def _facts(state: SharingState) -> Content:
 def _starting(state: SharingState, name: str) -> Content:
     since = f"  {whole_seconds(time.time() - state.started_at)}" if state.started_at else ""
     parts: list[Part] = [(f"Starting {name}", "bold"), (since, "dim"), "\n"]
+    if state.lost or state.paused:
+        parts = [*_headline(state, name), "\n"]
     stages = list(Stage)
     current = stages.index(state.stage) if state.stage is not None else 0
     for index, stage in enumerate(stages):
@@ -93,7 +95,7 @@ def _starting(state: SharingState, name: str) -> Content:
 
 
 def _serving(state: SharingState, name: str) -> Content:
-    parts: list[Part] = [("✓ Sharing ", "bold $text-success"), (name, "bold"), "\n"]
+    parts: list[Part] = [*_headline(state, name), "\n"]
 
     def row(label: str, *values: Part) -> None:
         parts.extend([(f"\n{label:<{_LABEL}}", "dim"), *values])
@@ -110,12 +112,33 @@ def _serving(state: SharingState, name: str) -> Content:
     if state.resources is not None:
         used = state.resources
         row("Uses", f"{used.cpu_percent:.0f}% of a core, {memory(used.memory_bytes)} of memory")
+        if used.network_rx_bytes is not None and used.network_tx_bytes is not None:
+            received, sent = memory(used.network_rx_bytes), memory(used.network_tx_bytes)
+            row("Network", f"{received} received, {sent} sent")
+    if state.container:
+        row("Container", state.container)
     if state.spec is not None:
         row("Port", str(state.spec.port))
     if state.addresses:
         row("Invite with", ("y copies the first; give it to who should join", "dim"))
         parts += [f"\n{address}" for address in state.addresses]
     return Content.assemble(*parts)
+
+
+def _headline(state: SharingState, name: str) -> list[Part]:
+    if state.lost:
+        return [
+            ("? No contact with the server of ", "bold $text-warning"),
+            (name, "bold"),
+            f"\n  {state.lost} What follows is how it was; the app keeps trying.",
+        ]
+    if state.paused:
+        return [
+            ("‖ Paused: ", "bold $text-warning"),
+            (name, "bold"),
+            f"\n→ `docker unpause {state.container}` lets it go on; x stops it.",
+        ]
+    return [("✓ Sharing ", "bold $text-success"), (name, "bold")]
 
 
 def _failure(state: SharingState) -> Content:

@@ -22,6 +22,7 @@ from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, shown
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.docker.cleanup import Candidate
     from torbiz_tui.environments.docker.inventory import DockerInventory
 
 PETALS_FOLDER = "petals"
@@ -201,7 +202,20 @@ class Storage:
     async def _clean_image(self, report: Callable[[str], None]) -> tuple[int, list[TorbizError]]:
         candidates = await self._inventory.cleanup_candidates()
         cleaned = await self._inventory.clean(candidates, report)
+        self._forget_removed(candidates, cleaned.removed)
         return cleaned.bytes, list(cleaned.problems)
+
+    def _forget_removed(self, candidates: Sequence[Candidate], removed: Sequence[str]) -> None:
+        """Remove what was noted of images and containers that are gone: tokens, a verification."""
+        from torbiz_tui.environments.docker.secrets_files import remove_tokens
+
+        for candidate in candidates:
+            if candidate.name not in removed:
+                continue
+            if candidate.kind == "container":
+                remove_tokens(self._paths, candidate.name)
+            elif self._config.docker.image in candidate.references:
+                (self._paths.run / "image-verified.json").unlink(missing_ok=True)
 
     async def _clean_folder(
         self, part_id: str, report: Callable[[str], None]

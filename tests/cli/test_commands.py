@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.fakes import Scene, ScriptedStep, serving
 from torbiz_tui.cli import main
-from torbiz_tui.environments.base import ExitReport
+from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import AnswerDone, ChatEvent, Message, StageChanged, TokenReceived
 from torbiz_tui.setup.step import CheckResult
@@ -200,6 +201,32 @@ def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert "blocks      0:8 of 8" in lines
     assert "uses        12% CPU, 500 MiB" in lines
+
+
+def test_status_of_a_container(scene: Scene, capsys: Capture) -> None:
+    scene.state = replace(
+        serving(),
+        pid=None,
+        container="torbiz-petals-seeder",
+        container_id="0123456789abcdef",
+        paused=True,
+        lost="Docker does not answer.",
+        resources=ResourceSample(12.0, 500 * 2**20, 4, 3_000_000, 2_000_000_000),
+    )
+    assert main(["status", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["pid"], answer["container"]) == (None, "torbiz-petals-seeder")
+    assert (answer["container_id"], answer["paused"]) == ("0123456789abcdef", True)
+    assert answer["contact_lost"] == "Docker does not answer."
+    assert (answer["network_rx_bytes"], answer["network_tx_bytes"]) == (3_000_000, 2_000_000_000)
+    assert answer["disk"]["env"] == 0
+    assert main(["status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "container   torbiz-petals-seeder 0123456789ab" in lines
+    assert "paused      It is frozen and answers nobody." in lines
+    assert "not known   Docker does not answer." in lines
+    assert "uses        12% CPU, 500 MiB, 3 MB received, 2.00 GB sent" in lines
+    assert not any(line.startswith("process") for line in lines)
 
 
 def test_status_of_a_server_that_died(scene: Scene, capsys: Capture) -> None:

@@ -214,6 +214,11 @@ def test_the_command_shows_and_frees(
     home = ["--home", str(tmp_path / "home")]
     dockerfile, files = two_stages(BASE)
     build(own, dockerfile, IMAGE, files, inputs="1")
+    own.containers.create(IMAGE, "x", name=SEEDER, labels=ROLE)
+    run = tmp_path / "home" / "run"
+    (run / "secrets" / SEEDER).mkdir(parents=True)
+    (run / "secrets" / SEEDER / "node_token").write_text("x")
+    (run / "image-verified.json").write_text("{}")
     before = on_disk(own)
     assert main([*home, "clean", "--json"]) == 0
     image = json.loads(capsys.readouterr().out)["parts"][0]
@@ -226,3 +231,6 @@ def test_the_command_shows_and_frees(
     assert capsys.readouterr().out == "Freed 65 MB.\n"
     assert on_disk(own) == before - 65 * MB == 20 * MB
     assert tags(own) == {BASE}
+    # What was noted of them is gone too: a token, and that the image was verified.
+    assert not (run / "secrets" / SEEDER).exists()
+    assert not (run / "image-verified.json").exists()

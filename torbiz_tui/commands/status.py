@@ -31,7 +31,9 @@ def run(call: Call) -> int:
         state = await _measured(services.sharing)
         disk = await measuring
         if call.options.json:
-            write_json(as_json(state, services.environment.hosting.name, disk))
+            environment = services.environment.hosting.name
+            image = services.config.docker.image if environment == "docker" else None
+            write_json(as_json(state, environment, image, disk))
         else:
             for line in in_words(state, services.environment.hosting.name):
                 write_line(line)
@@ -56,7 +58,7 @@ async def _measured(sharing: SharingService) -> SharingState:
 
 
 def as_json(
-    state: SharingState, environment: str, disk: dict[str, int | None]
+    state: SharingState, environment: str, image: str | None, disk: dict[str, int | None]
 ) -> dict[str, object]:
     """The state as `docs/commands.md` describes it."""
     report, resources = state.exit_report, state.resources
@@ -67,6 +69,11 @@ def as_json(
         "blocks": list(state.blocks) if state.blocks is not None else None,
         "blocks_loaded": state.blocks_loaded,
         "pid": state.pid if state.active else None,
+        "container": state.container if state.active else None,
+        "container_id": state.container_id if state.active else None,
+        "image": image,
+        "paused": state.paused,
+        "contact_lost": state.lost or None,
         "uptime_s": round(state.uptime_s, 3)
         if state.active and state.uptime_s is not None
         else None,
@@ -76,6 +83,8 @@ def as_json(
         "requests_total": state.requests_total,
         "cpu_percent": resources.cpu_percent if resources is not None else None,
         "memory_bytes": resources.memory_bytes if resources is not None else None,
+        "network_rx_bytes": resources.network_rx_bytes if resources is not None else None,
+        "network_tx_bytes": resources.network_tx_bytes if resources is not None else None,
         "failure": state.failure or None,
         "environment": environment,
         "disk": disk,
@@ -110,7 +119,15 @@ def in_words(state: SharingState, environment: str) -> list[str]:
 
 
 def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
-    rows = [("environment", environment), ("process", str(state.pid))]
+    rows = [("environment", environment)]
+    if state.container is not None:
+        rows.append(("container", f"{state.container} {(state.container_id or '')[:12]}".rstrip()))
+    if state.pid is not None:
+        rows.append(("process", str(state.pid)))
+    if state.paused:
+        rows.append(("paused", "It is frozen and answers nobody."))
+    if state.lost:
+        rows.append(("not known", state.lost))
     if state.uptime_s is not None:
         rows.append(("serving for", f"{state.uptime_s:.0f} s"))
     if state.throughput is not None:
@@ -118,7 +135,11 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
     rows.append(("requests", f"{state.requests_open} open, {state.requests_total} in all"))
     if state.resources is not None:
         memory = state.resources.memory_bytes / 2**20
-        rows.append(("uses", f"{state.resources.cpu_percent:.0f}% CPU, {memory:.0f} MiB"))
+        used = f"{state.resources.cpu_percent:.0f}% CPU, {memory:.0f} MiB"
+        received, sent = state.resources.network_rx_bytes, state.resources.network_tx_bytes
+        if received is not None and sent is not None:
+            used += f", {disk_size(received)} received, {disk_size(sent)} sent"
+        rows.append(("uses", used))
     return rows
 
 

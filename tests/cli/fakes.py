@@ -89,7 +89,10 @@ class ScriptedSharing:
     async def attach(self) -> SharingState:
         return self.state
 
-    async def start(self, request: ShareRequest) -> None:
+    async def command_text(self, request: ShareRequest) -> str:
+        return f"docker run torbiz {request.model}"
+
+    async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
         self.started = request
         self.state = self.becomes
         self._broadcast.publish(SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING))

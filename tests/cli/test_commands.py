@@ -184,6 +184,13 @@ def test_share_returns_when_it_has_started(scene: Scene, capsys: Capture) -> Non
     assert "goes on in the background" in captured.err
 
 
+def test_share_shows_the_command_and_starts_nothing(scene: Scene, capsys: Capture) -> None:
+    assert main(["share", "m", "--show-command"]) == 0
+    assert capsys.readouterr().out == "docker run torbiz m\n"
+    assert scene.sharing is not None
+    assert scene.sharing.started is None
+
+
 def test_share_tells_that_it_failed(scene: Scene, capsys: Capture) -> None:
     scene.becomes = SharingState(phase=Phase.FAILED)
     assert main(["share", "m", "--wait", "--timeout", "5"]) == 1

@@ -61,7 +61,7 @@ async def container_log(
     has ended and its last line was read, or when it was removed (what was not read by then is
     gone); with `follow` false after what was logged before.
 
-    While the engine is away it waits, and goes on where it was; `on_contact(True)` tells that
+    While the engine that was first asked is away it waits, and goes on where it was; `on_contact(True)` tells that
     contact was lost, `on_contact(False)` that it is back. Raises TorbizError when the engine
     answers but refuses to give the log, and when it is away and `follow` is false.
     """
@@ -71,7 +71,7 @@ async def container_log(
     tries, lost = 0, False
     while True:
         try:
-            engine = await finder.engine()
+            engine = await reader.same_engine(finder)
             state = await reader.look(engine)
             if lost:
                 lost = False
@@ -119,8 +119,18 @@ class _LogReader:
         self._id = container_id
         self._position = after
         self._tty = False
-        self._backlog_end: str | None = None
+        self._address = ""
         self.caught_up = False
+
+    async def same_engine(self, finder: EngineFinder) -> Engine:
+        """The engine that has the container. Raises TorbizError while it is not the one found."""
+        engine = await finder.engine()
+        self._address = self._address or engine.endpoint.address
+        if engine.endpoint.address != self._address:
+            # It would say that there is no such container.
+            finder.forget()
+            raise TorbizError(f"Docker at {self._address} does not answer.", code="docker_gone")
+        return engine
 
     async def look(self, engine: Engine) -> str:
         """The container's state as the engine names it. Raises docker.errors.NotFound."""

@@ -17,6 +17,7 @@ from textual.worker import Worker, WorkerState
 
 from torbiz_tui.environments.docker.docker_commands import DockerCommand
 from torbiz_tui.environments.docker.holdings import ContainerInfo, ImageInfo, Owner
+from torbiz_tui.environments.docker.image import ROLE_IMAGE
 from torbiz_tui.environments.docker.shell import run_in_terminal
 from torbiz_tui.screens.base import as_torbiz_error
 from torbiz_tui.screens.question import QuestionScreen
@@ -244,7 +245,7 @@ def _image_line(image: ImageInfo, overview: Overview) -> Content:
     ours = image.owner is not Owner.OTHER
     style = "" if ours else "dim"
     note = _OWNERS[image.owner]
-    if image.role:
+    if image.role and image.role != ROLE_IMAGE:
         note += f" ({image.role})"
     elif image.owner is Owner.OURS and overview.fresh is not None and not image.dangling:
         note += ", fresh" if overview.fresh else ", stale: rebuild it"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TICK_S = 0.5
 _IMAGE_STEP = "image"
 _DISK_LIMIT_S = 10.0
+_SHOWN_FROM = 500_000
 _DISK_PARTS = {
     "image": "image",
     "env": "venv",
@@ -98,7 +99,9 @@ class SetupScreen(ModeScreen):
     async def _show_disk(self) -> None:
         use = await self.services.storage.quick(_DISK_LIMIT_S)
         known = {name: use.get(part) for part, name in _DISK_PARTS.items()}
-        sizes = " · ".join(f"{name} {memory(size)}" for name, size in known.items() if size)
+        sizes = " · ".join(
+            f"{name} {memory(size)}" for name, size in known.items() if size and size >= _SHOWN_FROM
+        )
         line = self.query_one("#disk", Static)
         line.update(Content.assemble(("On disk: ", "dim"), sizes) if sizes else "")
         line.display = bool(sizes)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections.abc import Mapping
+from random import Random
 
 import docker
 
@@ -20,7 +20,7 @@ def build(
     *,
     inputs: str = "",
 ) -> None:
-    """Build an image; `files` are random bytes of these sizes in the context.
+    """Build an image; `files` are bytes of these sizes in the context, the same at each build.
 
     `inputs` is the label that Setup gives to its builds.
     """
@@ -28,7 +28,7 @@ def build(
     with tarfile.open(fileobj=context, mode="w") as archive:
         _add(archive, "Dockerfile", dockerfile.encode())
         for name, size in (files or {}).items():
-            _add(archive, name, os.urandom(size))
+            _add(archive, name, Random(f"{name} {size}").randbytes(size))
     context.seek(0)
     for event in client.api.build(
         fileobj=context,
@@ -36,7 +36,7 @@ def build(
         tag=tag or None,
         decode=True,
         rm=True,
-        labels={"torbiz-tui.inputs": inputs} if inputs else None,
+        labels={"torbiz-tui.inputs": inputs, "torbiz-tui.version": "1.0"} if inputs else None,
     ):
         assert "error" not in event, event["error"]
 

@@ -131,6 +131,8 @@ async def test_what_somebody_made_from_our_image_keeps_it(
 ) -> None:
     dockerfile, files = two_stages(BASE)
     build(own, dockerfile, IMAGE, files, inputs="1")
+    # All of its layers are also those of the image that stays.
+    build(own, dockerfile, "torbiz-petals-macos:older", files, inputs="2")
     # Without the role of its own it is not ours, although it inherits the image's labels.
     own.containers.create(IMAGE, "x", name="experiment")
     before = on_disk(own)
@@ -138,6 +140,7 @@ async def test_what_somebody_made_from_our_image_keeps_it(
     held = next(candidate for candidate in found if candidate.name == IMAGE)
     assert held.in_use == "The container experiment is made from it."
     assert stayed == [f"The image {IMAGE} is in use."]
+    assert "torbiz-petals-macos:older" not in tags(own)
     # The build stage goes all the same.
     assert freed == before - on_disk(own) == 30 * MB
     assert own.containers.get("experiment")

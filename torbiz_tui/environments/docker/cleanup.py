@@ -12,6 +12,8 @@ from torbiz_tui.environments.docker.holdings import (
     Holdings,
     ImageInfo,
     Owner,
+    holders,
+    removal_order,
     same_tag,
     short,
 )
@@ -53,7 +55,7 @@ def candidates(holdings: Holdings, config: DockerConfig) -> list[Candidate]:
     found = [_container(box) for box in holdings.containers if box.owner is not Owner.OTHER]
     ours = [image for image in holdings.images if image.owner is not Owner.OTHER]
     # The order in which the bytes were shared out.
-    ours.sort(key=lambda image: not image.dangling)
+    ours.sort(key=lambda image: removal_order(image, holdings.containers))
     return found + [_image(image, holdings, config) for image in ours]
 
 
@@ -112,8 +114,7 @@ def _container(box: ContainerInfo) -> Candidate:
 
 
 def _image(image: ImageInfo, holdings: Holdings, config: DockerConfig) -> Candidate:
-    users = [box for box in holdings.containers if box.image_id == image.id]
-    holding = [box.name for box in users if box.running or box.owner is Owner.OTHER]
+    holding = holders(image, holdings.containers)
     references = image.tags or (image.id,)
     why = _why(image.owner)
     if image.owner is Owner.NAMED:

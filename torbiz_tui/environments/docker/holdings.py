@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.config import DockerConfig
@@ -151,8 +152,7 @@ def read_holdings(
         _image(client, listed, config, users, shared.get(listed["Id"])) for listed in listed_images
     ]
     going = [image for image in images if image.goes_whole]
-    # Those without a tag first: what they share with a tagged one goes with that.
-    going.sort(key=lambda image: not image.dangling)
+    going.sort(key=lambda image: removal_order(image, boxes))
     freed = _freed(client, going, [image for image in images if not image.goes_whole])
     own_files = sum(box.bytes or 0 for box in boxes if box.owner is not Owner.OTHER)
     return Holdings(
@@ -162,6 +162,20 @@ def read_holdings(
         ours_bytes=None if usage is None else sum(freed.values()) + own_files,
         total_bytes=_total(usage or {}),
     )
+
+
+def holders(image: ImageInfo, boxes: Sequence[ContainerInfo]) -> list[str]:
+    """The containers that keep the image: those that run, and those that are not ours."""
+    return [
+        box.name
+        for box in boxes
+        if box.image_id == image.id and (box.running or box.owner is Owner.OTHER)
+    ]
+
+
+def removal_order(image: ImageInfo, boxes: Sequence[ContainerInfo]) -> tuple[bool, bool]:
+    """What is kept comes last, since what others share with it stays with it; tags before that."""
+    return bool(holders(image, boxes)), not image.dangling
 
 
 def _container(
@@ -219,14 +233,16 @@ def _image(
 def _derived(client: DockerClient, listed: Mapping[str, Any]) -> bool:
     """Whether somebody built this image on top of ours: it has inherited our labels then.
 
-    Setup gives the label of the inputs to the build, which adds it in the last step of all.
+    Setup gives some of the labels to the build, which adds them in the last steps of all, in any
+    order.
     """
     labels = listed.get("Labels") or {}
     # Podman labels the stages as well, in an earlier step.
     if LABEL_DIGEST not in labels or labels.get(LABEL_ROLE) == ROLE_STAGE:
         return False
-    history = _history(client, listed["Id"])
-    return bool(history) and LABEL_DIGEST not in str(history[-1].get("CreatedBy", ""))
+    history = [str(entry.get("CreatedBy", "")) for entry in _history(client, listed["Id"])]
+    last_steps = takewhile(lambda step: f"{LABEL}." in step, reversed(history))
+    return bool(history) and not any(LABEL_DIGEST in step for step in last_steps)
 
 
 def _freed(

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Petals stack into /opt/petals, in the build stage of the image.
 #
-# Usage: install.sh uv|torch|petals|finish, in this order. The environment says what to take from
+# Usage: install.sh uv|torch|petals, in this order. The environment says what to take from
 # where: INDEX_URL, EXTRA_INDEX_URLS, FIND_LINKS and INSECURE_HOSTS (separated by spaces),
 # UV_VERSION, TORCH (cpu or cuda). What /build/wheelhouse holds is taken first; when it holds all,
 # no network is used.
@@ -12,6 +12,7 @@ exec 2>&1
 build=/build
 tools=/opt/uv
 stack=/opt/petals
+site=$stack/lib/python3.11/site-packages
 wheels=$build/wheelhouse
 pins=$build/requirements.txt
 trusted=$build/trusted.pem
@@ -106,31 +107,41 @@ install_torch() {
         exit 1
         ;;
     esac
-}
-
-finish() {
-    cd "$stack"/lib/python3.11/site-packages
+    cd "$site"
     # For building against torch and for testing it; torch_shm_manager is what runs.
     find torch/bin -mindepth 1 ! -name torch_shm_manager -delete 2>/dev/null || true
     rm -rf torch/test torch/include torch/share/cmake
     find torch -name '*.a' -delete
+    compile torch
+}
+
+install_petals() {
+    install --no-deps -r "$pins"
+    cd "$site"
     for package in mpmath networkx sympy; do
         if [ -d "$package" ]; then
             find "$package" -type d -name tests -prune -exec rm -rf {} +
         fi
     done
-    # The container's file system is read-only: what is not compiled here is compiled at each start.
-    # A package may hold templates that are no Python; those fail, and nothing imports them.
-    "$stack/bin/python" -m compileall -q -q -j 0 --invalidation-mode unchecked-hash . || true
+    set --
+    for entry in *; do
+        if [ "$entry" != torch ]; then set -- "$@" "$entry"; fi
+    done
+    compile "$@"
+}
+
+# The container's file system is read-only: what is not compiled here is compiled at each start.
+# A package may hold templates that are no Python; those fail, and nothing imports them.
+compile() {
+    "$stack/bin/python" -m compileall -q -q -j 0 --invalidation-mode unchecked-hash "$@" || true
 }
 
 case ${1:-} in
 uv) install_uv ;;
 torch) install_torch ;;
-petals) install --no-deps -r "$pins" ;;
-finish) finish ;;
+petals) install_petals ;;
 *)
-    echo "Usage: install.sh uv|torch|petals|finish"
+    echo "Usage: install.sh uv|torch|petals"
     exit 2
     ;;
 esac

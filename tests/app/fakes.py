@@ -259,6 +259,10 @@ class FakeInventory:
         self.containers = ()
         return "torbiz-petals-seeder is stopped (exit code 0)."
 
+    async def unpause(self, name: str = "") -> None:
+        self.did.append("unpause")
+        self.containers = (BOX,)
+
     async def remove_image(self, tag: str = "") -> int:
         self.did.append(f"remove {tag}")
         if self.containers:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from tests.app.conftest import app_of
-from tests.app.fakes import FakeInventory, FakeServices, step
+from tests.app.fakes import BOX, FakeInventory, FakeServices, step
 from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.setup.step import CheckResult
@@ -131,3 +132,14 @@ async def test_setup_says_what_lies_on_the_disk(docker: FakeServices) -> None:
     docker.storage.sizes = {"image": 1_280_000_000, "env": 950_000_000, "logs": None}
     async with panel(docker) as pilot:
         await until_shown(pilot, "On disk: image 1.3 GB · venv 950 MB")
+
+
+async def test_a_paused_container_can_go_on(docker: FakeServices) -> None:
+    assert docker.inventory is not None
+    docker.inventory.containers = (replace(BOX, state="paused", status="Up 3 minutes (Paused)"),)
+    async with panel(docker) as pilot:
+        await open_panel(pilot)
+        await until_shown(pilot, "(Paused)", "docker unpause torbiz-petals-seeder")
+        await pilot.press("u")
+        await until_shown(pilot, "The container goes on.")
+        await until_gone(pilot, "(Paused)")

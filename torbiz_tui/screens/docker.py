@@ -88,6 +88,11 @@ class DockerScreen(ModalScreen[str]):
         actions.highlighted = min(chosen or 0, actions.option_count - 1)
 
     def _options(self) -> Iterator[Option]:
+        name = self._inventory.config.container
+        if self._overview is not None and any(
+            box.paused and box.name == name for box in self._overview.containers
+        ):
+            yield Option(_action_line("u", "Let it go on", f"docker unpause {name}"), id="unpause")
         for command in self._commands:
             if command.id in _KEYS:
                 line = _REBUILD_NOTE if command.id == REBUILDS else command.line
@@ -148,6 +153,9 @@ class DockerScreen(ModalScreen[str]):
         self._say("")
         if action == "stop":
             await self._stop()
+        elif action == "unpause":
+            await self._inventory.unpause()
+            self._say("The container goes on.")
         elif action == "shell":
             await self._shell()
         elif action == "remove_image":

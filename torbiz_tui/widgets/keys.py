@@ -59,6 +59,7 @@ SETUP = [
 DOCKER = [
     _key("docker.logs", "l", "panel('logs')", "Log", "Follow the container's log"),
     _key("docker.stop", "x", "panel('stop')", "Stop", "Stop the container gracefully"),
+    _key("docker.unpause", "u", "panel('unpause')", "Unpause", "Let a paused container go on"),
     _key("docker.shell", "e", "panel('shell')", "Shell", "Open a shell in the container"),
     _key("docker.rebuild", "b", "panel('build')", "Rebuild", "Build the image anew"),
     _key("docker.remove", "delete", "panel('remove_image')", "Remove", "Remove the image"),

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from torbiz_tui.sharing.state import SharingState
 
 MODES = ("setup", "share", "ask", "logs")
+DOCKER_COMMANDS = (
+    ("", "containers and images", "What the engine holds, and whose it is"),
+    ("logs", "follow the log", "Of the container that hosts"),
+    ("stop", "stop the container", "Gracefully: its blocks go offline first"),
+    ("shell", "open a shell", "In the container that hosts"),
+    ("remove_image", "remove the image", "Setup builds it again"),
+    ("build", "rebuild the image", "Setup shows the progress"),
+    ("clean", "clean up", "Frees what only this program uses, after showing the sizes"),
+    ("prune", "explain docker system prune", "Why the app does not run it"),
+)
 _ATTACH_AFTER_S = 0.2
 _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
@@ -202,6 +212,7 @@ class TorbizApp(App[None]):
         if isinstance(screen, ModeScreen):
             yield from screen.palette_commands()
         yield from self._sharing_commands()
+        yield from self._docker_commands()
         yield SystemCommand("Help", "What this screen is for, and its keys", self.action_help)
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Leave", "A hosted server goes on", self.action_quit)
@@ -229,6 +240,19 @@ class TorbizApp(App[None]):
             yield SystemCommand(
                 "Copy the invite address", state.addresses[0], on_share("copy_address")
             )
+
+    def _docker_commands(self) -> Iterable[SystemCommand]:
+        if self.services.inventory is None:
+            return
+        for action, title, text in DOCKER_COMMANDS:
+            yield SystemCommand(f"Docker: {title}", text, partial(self._on_docker_panel, action))
+
+    async def _on_docker_panel(self, action: str) -> None:
+        from torbiz_tui.screens.setup import SetupScreen
+
+        await self.action_go("setup")
+        if isinstance(self.screen, SetupScreen):
+            self.screen.action_docker(action)
 
     # Leaving
 

@@ -143,3 +143,23 @@ async def test_a_paused_container_can_go_on(docker: FakeServices) -> None:
         await pilot.press("u")
         await until_shown(pilot, "The container goes on.")
         await until_gone(pilot, "(Paused)")
+
+
+async def test_the_palette_has_the_actions_on_every_screen(docker: FakeServices) -> None:
+    async with app_of(docker, "ask").run_test(size=(100, 30)) as pilot:
+        await until_shown(pilot, "Ask a question")
+        await pilot.press("ctrl+p")
+        await pilot.press(*"explain docker")
+        await until_shown(pilot, "Docker: explain docker system prune")
+        await pilot.press("enter")
+        await until_shown(pilot, "It would remove database:16 too")
+
+
+async def test_without_docker_the_palette_has_none_of_them(with_steps: Make) -> None:
+    async with app_of(with_steps(), "ask").run_test(size=(100, 30)) as pilot:
+        await until_shown(pilot, "Ask a question")
+        await pilot.press("ctrl+p")
+        await until_shown(pilot, "Go to Setup")
+        await pilot.press(*"docker")
+        await until_gone(pilot, "Go to Setup")
+        assert "Docker:" not in screen_text(pilot.app)

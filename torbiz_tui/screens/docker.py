@@ -44,8 +44,11 @@ class DockerScreen(ModalScreen[str]):
     BINDINGS = [*keys.DOCKER]
     CSS_PATH = "docker.tcss"
 
-    def __init__(self, services: Services, inventory: DockerInventory) -> None:
+    def __init__(
+        self, services: Services, inventory: DockerInventory, begin_with: str = ""
+    ) -> None:
         super().__init__()
+        self._begin_with = begin_with
         self._services = services
         self._inventory = inventory
         self._overview: Overview | None = None
@@ -64,7 +67,16 @@ class DockerScreen(ModalScreen[str]):
     def on_mount(self) -> None:
         """Ask the engine."""
         self.query_one("#actions").focus()
-        self.action_refresh_panel()
+        if self._begin_with in (OPENS_LOG, REBUILDS):
+            self.dismiss(self._begin_with)
+        else:
+            self._open()
+
+    @work(group="look", exclusive=True, exit_on_error=False)
+    async def _open(self) -> None:
+        await self._look()
+        if self._begin_with:
+            self.action_panel(self._begin_with)
 
     # What is shown
 

@@ -246,8 +246,11 @@ class SetupScreen(ModeScreen):
             self._plan.cancel(status.id)
 
     @work(group="docker", exclusive=True, exit_on_error=False)
-    async def action_docker(self) -> None:
-        """Show the Docker panel, then do what was chosen there."""
+    async def action_docker(self, begin_with: str = "") -> None:
+        """Show the Docker panel, then do what was chosen there.
+
+        `begin_with` is one of the panel's actions.
+        """
         inventory = self.services.inventory
         if inventory is None:
             self.notice.show_text(
@@ -256,7 +259,7 @@ class SetupScreen(ModeScreen):
             return
         from torbiz_tui.screens.docker import OPENS_LOG, REBUILDS, DockerScreen
 
-        chosen = await self.app.push_screen_wait(DockerScreen(self.services, inventory))
+        chosen = await self.app.push_screen_wait(DockerScreen(self.services, inventory, begin_with))
         if chosen == OPENS_LOG:
             await self.app.run_action("show_log('container')")
         elif chosen == REBUILDS:
@@ -308,11 +311,6 @@ class SetupScreen(ModeScreen):
         """The actions that the selected step allows."""
         yield SystemCommand("Set up this machine", "Bring everything that is missing", self._run)
         yield SystemCommand("Check again", "Look at all steps; change nothing", self.action_check)
-        if self.services.inventory is not None:
-            yield SystemCommand(
-                "Docker panel", "Containers, images, log, shell, clean-up", self.action_docker
-            )
-            yield SystemCommand("Rebuild the Docker image", "", self._rebuild)
         for action, title, run in (
             ("retry", "Retry the selected step", self.action_retry),
             ("cancel", "Cancel the selected step", self.action_cancel),

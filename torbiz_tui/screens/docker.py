@@ -16,13 +16,13 @@ from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerState
 
 from torbiz_tui.environments.docker.docker_commands import DockerCommand
-from torbiz_tui.environments.docker.holdings import ContainerInfo, ImageInfo, Owner
+from torbiz_tui.environments.docker.holdings import ContainerInfo, ImageInfo, Owner, same_tag
 from torbiz_tui.environments.docker.image import ROLE_IMAGE
 from torbiz_tui.environments.docker.shell import run_in_terminal
 from torbiz_tui.screens.base import as_torbiz_error
 from torbiz_tui.screens.question import QuestionScreen
 from torbiz_tui.widgets import keys
-from torbiz_tui.widgets.durations import memory, whole_seconds
+from torbiz_tui.widgets.durations import memory, span
 from torbiz_tui.widgets.notice import error_content
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class DockerScreen(ModalScreen[str]):
         overview = await self._inventory.overview()
         self._overview = overview
         self._commands = await self._inventory.commands()
-        self.query_one("#facts", Static).update(_facts(overview))
+        self.query_one("#facts", Static).update(_facts(overview, self._inventory.config.image))
         self._show_actions()
 
     def _show_actions(self) -> None:
@@ -113,7 +113,8 @@ class DockerScreen(ModalScreen[str]):
         for command in self._commands:
             if command.id == "prune":
                 yield Option(
-                    _action_line("", "Explain", f"{command.line} (not run by this app)"), id="prune"
+                    _action_line("", "About system prune", f"{command.line} (not run by this app)"),
+                    id="prune",
                 )
 
     def _say(self, content: Content | str) -> None:
@@ -228,10 +229,10 @@ def _cleaning(found: Sequence[Candidate]) -> str:
 
 
 def _action_line(key: str, title: str, line: str) -> Content:
-    return Content.assemble((f" {key:<4}", "$text-accent"), f"{title:<28} ", (line, "dim"))
+    return Content.assemble((f" {key:<4}", "$text-accent"), f"{title:<30} ", (line, "dim"))
 
 
-def _facts(overview: Overview) -> Content:
+def _facts(overview: Overview, tag: str) -> Content:
     parts: list[str | Content | tuple[str, str]] = [(overview.engine_text, "bold")]
     if overview.ours_bytes is not None and overview.total_bytes is not None:
         parts.append(
@@ -241,9 +242,11 @@ def _facts(overview: Overview) -> Content:
     parts.append(("\n\nContainers", "bold"))
     parts += [_container_line(box) for box in overview.containers] or ["\n  none"]
     parts.append(("\n\nImages", "bold"))
-    parts += [_image_line(image, overview) for image in _ours_first(overview.images)] or [
-        "\n  none"
-    ]
+    fresh = overview.fresh
+    parts += [
+        _image_line(image, fresh if same_tag(tag, image.tags) else None)
+        for image in _ours_first(overview.images)
+    ] or ["\n  none"]
     return Content.assemble(*parts)
 
 
@@ -261,16 +264,16 @@ def _container_line(box: ContainerInfo) -> Content:
     )
 
 
-def _image_line(image: ImageInfo, overview: Overview) -> Content:
+def _image_line(image: ImageInfo, fresh: bool | None) -> Content:
     ours = image.owner is not Owner.OTHER
     style = "" if ours else "dim"
     note = _OWNERS[image.owner]
     if image.role and image.role != ROLE_IMAGE:
         note += f" ({image.role})"
-    elif image.owner is Owner.OURS and overview.fresh is not None and not image.dangling:
-        note += ", fresh" if overview.fresh else ", stale: rebuild it"
-    age = whole_seconds(max(0.0, time.time() - image.created_at))
+    elif image.owner is Owner.OURS and fresh is not None:
+        note += ", fresh" if fresh else ", stale: rebuild it"
+    age = span(max(0.0, time.time() - image.created_at))
     return Content.assemble(
-        (f"\n  {image.name:<30} {memory(image.size_bytes):>9}  {age + ' old':<20} ", style),
+        (f"\n  {image.name:<30} {memory(image.size_bytes):>8}  {age + ' old':<16} ", style),
         (note, "$text-success"),
     )

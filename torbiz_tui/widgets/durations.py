@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _MINUTE = 60
 _HOUR = 3600
+_DAY = 86_400
 _TENTHS_BELOW_S = 10
 _MILLISECONDS_BELOW_S = 0.1
 
@@ -25,6 +26,18 @@ def duration(seconds: float) -> str:
 def whole_seconds(seconds: float) -> str:
     """As `duration`, without tenths: for what ticks."""
     return f"{int(seconds)} s" if seconds < _TENTHS_BELOW_S else duration(seconds)
+
+
+def span(seconds: float) -> str:
+    """In its greatest unit alone: `12 s`, `3 min`, `5 h`, `2 days`."""
+    if seconds < _MINUTE:
+        return f"{int(seconds)} s"
+    if seconds < _HOUR:
+        return f"{int(seconds) // _MINUTE} min"
+    if seconds < _DAY:
+        return f"{int(seconds) // _HOUR} h"
+    days = int(seconds) // _DAY
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def memory(size: int) -> str:

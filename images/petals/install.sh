@@ -43,22 +43,30 @@ uv() {
     SSL_CERT_FILE=$trusted "$tools/bin/uv" "$@"
 }
 
+from_wheelhouse() {
+    uv pip install --python "$stack/bin/python" --offline --no-index --find-links "$wheels" \
+        --build-constraints "$pins" "$@"
+}
+
+from_all() {
+    # shellcheck disable=SC2086  # one word an option
+    uv pip install --python "$stack/bin/python" --find-links "$wheels" $sources \
+        --build-constraints "$pins" "$@"
+}
+
 # Takes all from the wheelhouse when it holds all, else also from the indexes.
 install() {
-    if uv pip install --python "$stack/bin/python" --dry-run --offline --no-index \
-        --find-links "$wheels" --build-constraints "$pins" "$@" >/dev/null 2>&1; then
+    if from_wheelhouse --dry-run "$@" >/dev/null 2>&1; then
         echo "Taking from the wheelhouse alone: $*"
-        uv pip install --python "$stack/bin/python" --offline --no-index \
-            --find-links "$wheels" --build-constraints "$pins" "$@"
+        from_wheelhouse "$@"
     else
-        # shellcheck disable=SC2086  # one word an option
-        uv pip install --python "$stack/bin/python" --find-links "$wheels" $sources \
-            --build-constraints "$pins" "$@"
+        from_all "$@"
     fi
 }
 
 available() {
-    install --dry-run --no-deps "$1" >/dev/null 2>&1
+    from_wheelhouse --dry-run --no-deps "$1" >/dev/null 2>&1 ||
+        from_all --dry-run --no-deps "$1" >/dev/null 2>&1
 }
 
 install_uv() {

@@ -21,6 +21,7 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.docker.container_log import ContainerLog
     from torbiz_tui.environments.docker.driver import DockerDriver
     from torbiz_tui.environments.docker.engine import EngineFinder
     from torbiz_tui.environments.docker.image import PetalsImage
@@ -102,7 +103,15 @@ class Services:
         """The logs that can be looked at."""
         from torbiz_tui.logs.sources import log_sources
 
-        return log_sources(self.paths)
+        return log_sources(self.paths, container=self._docker is not None)
+
+    def container_log(self) -> ContainerLog | None:
+        """What keeps container.log; None where hosting does not use a container."""
+        if self._docker is None:
+            return None
+        from torbiz_tui.environments.docker.container_log import ContainerLog
+
+        return ContainerLog(self._docker.finder, self.paths, self.config.docker.container)
 
     async def close(self) -> None:
         """Stop what belongs to this program: setup, the chat runner, watching.
@@ -138,12 +147,13 @@ def build_services(config: Config, paths: Paths) -> Services:
 def looks_ready(config: Config, paths: Paths) -> bool:
     """Whether Setup has finished, as far as a look at small files tells."""
     ready = PetalsStack(paths, config.petals).looks_ready()
-    if _hosts_in_docker(config):
+    if hosts_in_docker(config):
         ready = ready and (paths.run / "image-verified.json").is_file()
     return ready
 
 
-def _hosts_in_docker(config: Config) -> bool:
+def hosts_in_docker(config: Config) -> bool:
+    """Whether this configuration hosts in a container on this platform."""
     return config.environment == "docker" or (
         config.environment == "auto" and sys.platform == "darwin"
     )
@@ -163,7 +173,7 @@ def _environment(config: Config, paths: Paths) -> Environment:
             code="environment_unknown",
         )
     native = NativeDriver(paths, config)
-    if not _hosts_in_docker(config):
+    if not hosts_in_docker(config):
         return Environment(hosting=native, inference=native)
     from torbiz_tui.environments.docker.driver import DockerDriver
     from torbiz_tui.environments.docker.engine import EngineFinder

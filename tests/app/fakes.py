@@ -320,6 +320,9 @@ class FakeServices:
     def log_sources(self) -> list[LogSource]:
         return log_sources(self.paths)
 
+    def container_log(self) -> None:
+        return None
+
     async def close(self) -> None:
         await self.setup.close()
 

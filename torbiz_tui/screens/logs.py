@@ -60,6 +60,7 @@ class LogsScreen(ModeScreen):
             names = [source.name for source in self._sources if source.exists]
             if names and self._sources[0].name not in names:
                 self._chosen = [source.name for source in self._sources].index(names[0])
+        self._keep_container_log()
         self.call_after_refresh(self._show_chosen)
         self.set_interval(_LOOK_FOR_FILES_S, self._look_for_files)
 
@@ -103,7 +104,13 @@ class LogsScreen(ModeScreen):
         async for lines in follow(source.file, offset):
             # Nobody reads while the screen is hidden; the file keeps what comes meanwhile.
             await self._visible.wait()
-            pane.write_lines(lines)
+            pane.write_lines(source.shown(lines))
+
+    @work(group="container", exit_on_error=False)
+    async def _keep_container_log(self) -> None:
+        container_log = self.services.container_log()
+        if container_log is not None:
+            await container_log.keep()
 
     def on_screen_suspend(self, event: events.ScreenSuspend) -> None:
         """Hidden: stop reading."""

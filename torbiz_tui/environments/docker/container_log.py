@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from torbiz_tui.environments.docker.engine import EngineFinder
+from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.log_file import LOG_NAME, ContainerLogFile
 from torbiz_tui.environments.docker.log_lines import Position, StampedLine, advance
-from torbiz_tui.environments.docker.log_stream import container_log
+from torbiz_tui.environments.docker.log_stream import container_lines, container_log
 from torbiz_tui.environments.docker.watching import look_at
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import MAX_BYTES, logger, write_failures
@@ -19,13 +20,14 @@ from torbiz_tui.paths import Paths
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["Spool", "keep_container_log", "update_container_log"]
+__all__ = ["ContainerLog", "Spool", "copy_rest", "spooled_lines"]
 
 T = TypeVar("T")
 
-_LOCK_POLL_S = 0.5
+_LOCK_POLL_S = 0.2
 _DISK_POLL_S = 2.0
 _LOOK_S = 2.0
+_REST_S = 3.0
 
 
 class Spool:
@@ -124,35 +126,71 @@ class Spool:
         logger("docker").warning("%s", text)
 
 
-async def keep_container_log(finder: EngineFinder, paths: Paths, name: str) -> None:
-    """Copy the log of the container of that name, and of each that comes after it; never ends."""
-    done = ""
-    while True:
-        try:
-            state = await look_at(await finder.engine(), name)
-            if state.id != done and not state.never_ran:
-                await Spool(finder, paths, state.id, name).run()
-                done = state.id
-        except Exception as error:
-            if not _no_container(error):
-                raise
-        await asyncio.sleep(_LOOK_S)
+async def spooled_lines(
+    finder: EngineFinder, paths: Paths, container_id: str, name: str
+) -> AsyncGenerator[list[str], None]:
+    """As `container_lines`; container.log is kept at the same time, and whole at the end."""
+    spool = asyncio.create_task(_run(Spool(finder, paths, container_id, name)), name="spool")
+    try:
+        async with contextlib.aclosing(container_lines(finder, container_id)) as batches:
+            async for batch in batches:
+                yield batch
+        await asyncio.wait([spool], timeout=_REST_S)
+    finally:
+        spool.cancel()
+        await asyncio.wait([spool])
 
 
-async def update_container_log(finder: EngineFinder, paths: Paths, name: str) -> None:
-    """Copy what the container of that name has logged so far; without one do nothing.
+async def copy_rest(finder: EngineFinder, paths: Paths, container_id: str, name: str) -> None:
+    """Copy what container.log still lacks of a container that has ended, before it is removed.
 
-    Raises TorbizError when the engine does not answer.
+    Takes a few seconds at most; what keeps it from that is logged.
     """
-    from docker.errors import APIError
-
-    with contextlib.suppress(APIError):
-        state = await look_at(await finder.engine(), name)
-        await Spool(finder, paths, state.id, name).run(follow=False)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REST_S):
+            await _run(Spool(finder, paths, container_id, name))
 
 
-def _no_container(error: Exception) -> bool:
-    """Whether it says that there is none, or that no engine answers."""
-    from docker.errors import APIError
+class ContainerLog:
+    """container.log of the container with the configured name, for who wants to read the file."""
 
-    return isinstance(error, APIError | TorbizError)
+    def __init__(self, finder: EngineFinder, paths: Paths, name: str) -> None:
+        self._finder = finder
+        self._paths = paths
+        self._name = name
+
+    async def update(self) -> None:
+        """Copy what was logged so far; without such a container do nothing.
+
+        Raises TorbizError when the engine does not answer.
+        """
+        spool = await self._spool()
+        if spool is not None:
+            await spool.run(follow=False)
+
+    async def keep(self) -> None:
+        """Copy the log of the container, and of each that comes after it; never ends."""
+        while True:
+            with contextlib.suppress(TorbizError):
+                spool = await self._spool()
+                if spool is not None:
+                    await _run(spool)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _spool(self) -> Spool | None:
+        from docker.errors import APIError
+
+        try:
+            state = await look_at(await self._finder.engine(), self._name)
+        except APIError:
+            return None
+        if state.owner is Owner.OTHER or state.never_ran:
+            return None
+        return Spool(self._finder, self._paths, state.id, state.name)
+
+
+async def _run(spool: Spool) -> None:
+    try:
+        await spool.run()
+    except TorbizError as error:
+        logger("docker").warning("container.log is not written: %s", error)

@@ -88,6 +88,8 @@ async def container_log(
             tries += 1
         except APIError:
             # 404: it was removed; 409: it is just being removed.
+            if left := reader.unfinished():
+                yield left
             if not reader.caught_up:
                 yield []
             return
@@ -120,7 +122,13 @@ class _LogReader:
         self._position = after
         self._tty = False
         self._address = ""
+        self._left: list[StampedLine] = []
         self.caught_up = False
+
+    def unfinished(self) -> list[StampedLine]:
+        """The last lines without an end, if the stream has ended and there is no more to read."""
+        left, self._left = self._left, []
+        return left
 
     async def same_engine(self, finder: EngineFinder) -> Engine:
         """The engine that has the container. Raises TorbizError while it is not the one found."""
@@ -144,6 +152,7 @@ class _LogReader:
         """What is new, until the stream ends or the container has."""
         decoder = self._decoder(engine)
         resumption = Resumption(self._position)
+        self._left = []
         backlog_end = await self._last_stamp(engine) if follow else ""
         if backlog_end is None:
             # Nothing was logged yet (or its engine has emptied the log): all that comes is new.
@@ -178,11 +187,12 @@ class _LogReader:
                     return
         for complaint in decoder.complaints[:1]:
             logger("docker").warning("the engine on the log of %s: %s", self._id[:12], complaint)
-        if not follow:
-            new = resumption.new(decoder.finish()) + resumption.all_sent()
-            if new:
-                self._position = advance(self._position, new)
-                yield new
+        left = resumption.new(decoder.finish()) + resumption.all_sent()
+        if follow:
+            self._left = left
+        elif left:
+            self._position = advance(self._position, left)
+            yield left
 
     async def _last_stamp(self, engine: Engine) -> str | None:
         """The stamp of the last line that was logged before now; None if there is none."""

@@ -1,0 +1,30 @@
+"""The time stamps of a container engine, made short for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+_STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.(\d{3}))?\d*(Z|[+-]\d\d:\d\d) "
+)
+
+
+def with_local_times(lines: Sequence[str]) -> list[str]:
+    """Lines that begin with an RFC 3339 stamp with the local time of day instead."""
+    return [_STAMP.sub(_local, line, count=1) if _STAMP.match(line) else line for line in lines]
+
+
+def _local(stamp: re.Match[str]) -> str:
+    minute, second, milliseconds, offset = stamp.groups()
+    return f"{_local_minute(minute, offset)}:{second}.{milliseconds or '000'} "
+
+
+@lru_cache(maxsize=64)
+def _local_minute(minute: str, offset: str) -> str:
+    try:
+        return datetime.fromisoformat(minute + offset).astimezone().strftime("%H:%M")
+    except (ValueError, OverflowError):
+        return minute[-5:]

@@ -67,7 +67,7 @@ def base_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
 
 def copy_image(tag: str, source: docker.DockerClient, target: docker.DockerClient) -> None:
     """Bring an image to another engine, such as a daemon of the test's own."""
-    for _ in target.api.load_image(source.images.get(tag).save(named=True)):  # type: ignore[no-untyped-call]
+    for _ in target.api.load_image(source.images.get(tag).save(named=tag)):  # type: ignore[no-untyped-call]
         pass
 
 

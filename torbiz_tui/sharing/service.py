@@ -258,11 +258,11 @@ class SharingService:
     def _take_condition(self, condition: ServerCondition) -> None:
         state = self._state
         if condition.lost:
+            events = state.events
             if not state.lost:
-                text = f"{condition.lost} How the server is cannot be told until it does"
-                self._set(
-                    changed(state, lost=condition.lost, events=self._with_event(text, warning=True))
-                )
+                text = f"{condition.lost} Until it answers again nobody knows how the server is"
+                events = self._with_event(text, warning=True)
+            self._set(changed(state, lost=condition.lost, events=events))
             return
         if state.lost:
             text = "Docker answers again, and the server is still running"

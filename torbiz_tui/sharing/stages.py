@@ -34,6 +34,8 @@ _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _OPEN = re.compile(r"^rpc_inference\.open\(")
 _CLOSE = re.compile(r"^rpc_inference\.close\(")
+# The last line of a traceback below a warning: Petals says "retry in 30 sec" and there why.
+_FAILED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*(?:disk space|space left|gated repo)")
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
 
 
@@ -72,6 +74,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     parsed = parse_line(line)
     message = parsed.message
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
+        return _event(state, parsed, message, warning=True)
+    if _FAILED.match(message):
         return _event(state, parsed, message, warning=True)
     if match := _CONFIRMED.match(message):
         blocks = (int(match[1]), int(match[2]))

@@ -75,6 +75,7 @@ class DockerDriver(EnvironmentDriver):
         self.finder = finder
         self.image = image
         self._stopping: set[str] = set()
+        self._lost: set[str] = set()
 
     @property
     def _container(self) -> str:
@@ -163,7 +164,16 @@ class DockerDriver(EnvironmentDriver):
                 remedy="Stop it first (Share screen, or `torbiz-tui stop`).",
                 code="already_sharing",
             )
-        await _remove(engine, state.id, force=replace)
+        if state.owner is Owner.OTHER:
+            await _remove(engine, state.id, force=True)
+        else:
+            await self._remove_ended(engine, state.id, state.name)
+
+    async def _remove_ended(self, engine: Engine, container_id: str, name: str) -> None:
+        from torbiz_tui.environments.docker.container_log import copy_rest
+
+        await copy_rest(self.finder, self._paths, container_id, name)
+        await _remove(engine, container_id)
 
     async def _require_image(self, engine: Engine) -> None:
         if await self.image.state(engine) is None:
@@ -244,7 +254,7 @@ class DockerDriver(EnvironmentDriver):
             return False
 
     async def conditions(self, record: ServerRecord) -> AsyncIterator[ServerCondition]:
-        async with contextlib.aclosing(sights(self.finder, record.id)) as seen:
+        async with contextlib.aclosing(sights(self.finder, record.id, self._lost)) as seen:
             async for sight in seen:
                 if sight.state is None:
                     yield ServerCondition(lost=sight.lost)
@@ -252,20 +262,21 @@ class DockerDriver(EnvironmentDriver):
                     yield ServerCondition(paused=sight.state.paused)
 
     def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
-        from torbiz_tui.environments.docker.interim import container_lines
+        from torbiz_tui.environments.docker.container_log import spooled_lines
 
-        return container_lines(self.finder, record.id)
+        return spooled_lines(self.finder, self._paths, record.id, record.container)
 
     async def samples(self, record: ServerRecord) -> AsyncIterator[ResourceSample]:
         from docker import errors
 
-        from torbiz_tui.environments.docker.interim import container_stats
+        from torbiz_tui.environments.docker.stats import container_stats
 
         while True:
             try:
                 engine = await self.finder.engine()
-                async for sample in container_stats(engine, record.id):
-                    yield sample
+                async with contextlib.aclosing(container_stats(engine, record.id)) as items:
+                    async for sample in items:
+                        yield sample
                 if not await self.is_running(record):
                     return
             except errors.NotFound:
@@ -279,12 +290,12 @@ class DockerDriver(EnvironmentDriver):
     async def wait_server(self, record: ServerRecord) -> ExitReport:
         """Wait for the end; a container that was asked to stop is gone afterwards."""
         last = Sight()
-        async with contextlib.aclosing(sights(self.finder, record.id)) as seen:
+        async with contextlib.aclosing(sights(self.finder, record.id, self._lost)) as seen:
             async for sight in seen:
                 last = sight
         assert last.state is not None
         engine = await self.finder.engine()
-        report = await self._report(engine, last.state, host_stopped=last.lost_before)
+        report = await self._report(engine, last.state, host_stopped=record.id in self._lost)
         if report.asked and record.id not in self._stopping:
             # The guide's container leaves nothing behind; a failure is kept for who looks later.
             with contextlib.suppress(TorbizError):
@@ -351,7 +362,10 @@ class DockerDriver(EnvironmentDriver):
 
     async def forget_server(self, record: ServerRecord) -> None:
         """Remove the container that has ended, and its tokens."""
+        from torbiz_tui.environments.docker.container_log import copy_rest
+
         engine = await self.finder.engine()
+        await copy_rest(self.finder, self._paths, record.id, record.container)
         await _remove(engine, record.id)
         remove_tokens(self._paths, self._container)
 

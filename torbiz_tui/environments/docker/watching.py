@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.records import ContainerState, state_of
-from torbiz_tui.errors import TorbizError
+from torbiz_tui.errors import BlockedError, TorbizError
 from torbiz_tui.logs.writing import logger
 
 if TYPE_CHECKING:
@@ -23,14 +23,10 @@ _LATE_S = 5.0
 
 @dataclass(frozen=True)
 class Sight:
-    """A look at a container: its state, or why there is none to see.
-
-    `lost_before`: the engine had gone away since the last look that showed it alive.
-    """
+    """A look at a container: its state, or why there is none to see."""
 
     state: ContainerState | None = None
     lost: str = ""
-    lost_before: bool = False
 
 
 async def look_at(engine: Engine, name: str) -> ContainerState:
@@ -66,9 +62,14 @@ async def exit_code(engine: Engine, container_id: str) -> int | None:
     return None
 
 
-async def sights(finder: EngineFinder, container_id: str) -> AsyncGenerator[Sight, None]:
-    """A sight at first and whenever it changes; the last one shows the end, or status `removed`."""
-    watch = _Watch(finder, container_id)
+async def sights(
+    finder: EngineFinder, container_id: str, lost: set[str]
+) -> AsyncGenerator[Sight, None]:
+    """A sight at first and whenever it changes; the last one shows the end, or status `removed`.
+
+    The container's id is in `lost` from when its engine went away until it is seen alive again.
+    """
+    watch = _Watch(finder, container_id, lost)
     last: Sight | None = None
     try:
         while True:
@@ -86,11 +87,11 @@ async def sights(finder: EngineFinder, container_id: str) -> AsyncGenerator[Sigh
 class _Watch:
     """Looks at one container on the engine where it was first seen."""
 
-    def __init__(self, finder: EngineFinder, container_id: str) -> None:
+    def __init__(self, finder: EngineFinder, container_id: str, lost: set[str]) -> None:
         self._finder = finder
         self._id = container_id
         self._address = ""
-        self._lost_before = False
+        self._all_lost = lost
         self._ending: asyncio.Task[int | None] | None = None
 
     async def look(self) -> Sight:
@@ -107,17 +108,18 @@ class _Watch:
         except errors.APIError as error:
             logger("sharing").warning("looking at the container: %s", error)
             return self._lost("Docker does not tell how the container is.")
-        except TorbizError as error:
+        except BlockedError as error:
             return self._lost(error.what)
-        sight = Sight(state, lost_before=self._lost_before)
+        except TorbizError:
+            return self._lost("Docker does not answer.")
         if state.running:
-            self._lost_before = False
+            self._all_lost.discard(self._id)
             if self._ending is None:
                 self._ending = asyncio.create_task(exit_code(engine, self._id), name="await end")
-        return sight
+        return Sight(state)
 
     def _lost(self, why: str) -> Sight:
-        self._lost_before = True
+        self._all_lost.add(self._id)
         self._forget_ending()
         return Sight(lost=why)
 

@@ -292,3 +292,24 @@ def test_every_pin_has_a_wheel_for_both_processors(machine: str, tmp_path: Path)
     planned = set(re.findall(r"^ \+ (\S+?)==", resolved.stderr, re.MULTILINE))
     assert {"torch", "hivemind", "tokenizers", "numpy", *SOURCE_ONLY} <= planned
     assert len(planned) > 50
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_cuda_build_of_torch_fits_the_pins(machine: str, tmp_path: Path) -> None:
+    pin = re.search(r"^torch==\S+", requirements_file().read_text("utf-8"), re.MULTILINE)
+    assert pin is not None
+    resolved = subprocess.run(
+        [
+            find_uv_bin(),
+            *("pip", "install", "--dry-run", "--no-config", "--only-binary", ":all:"),
+            *("--target", str(tmp_path / "none"), "--python-version", "3.11"),
+            *("--python-platform", f"{machine}-manylinux_2_28"),
+            *("--constraint", str(requirements_file()), pin[0]),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert resolved.returncode == 0, resolved.stderr
+    assert "nvidia-cudnn" in resolved.stderr

@@ -365,7 +365,7 @@ async def test_podman_builds_it_too(
     podman_engine: Engine,
     base_image: str,
     tmp_path: Path,
-    packages: Path,
+    index: PackageIndex,
 ) -> None:
     assert podman_engine.facts.name == "Podman"
     client = docker.DockerClient(base_url=podman_service.host, timeout=120)
@@ -373,13 +373,18 @@ async def test_podman_builds_it_too(
     paths.ensure()
     build = Build(client, paths, "torbiz-test-podman:latest", base_image)
     await build.run(
-        docker__wheelhouse=str(packages),
+        petals__index_url=index.address,
         docker__host=podman_service.host,
-        docker__build_network="none",
+        docker__build_network="host",
     )
     config = image_config(paths, build.tag, base_image, docker__host=podman_service.host)
     state = await PetalsImage(paths, config).state(podman_engine)
     assert state is not None
     assert state.fresh
     assert any(re.match(r"Step \d+/\d+: .*install\.sh petals", text) for text in build.texts)
+    api: Any = client.api
+    for image in client.images.list(all=True):
+        told = json.dumps([api.inspect_image(image.id), api.history(image.id)])
+        assert PASSWORD not in told
+        assert "torbiz:" not in told
     client.close()

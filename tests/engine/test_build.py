@@ -312,14 +312,18 @@ async def test_a_base_image_without_the_right_python_is_told(
             client.images.remove(tag)
 
 
-async def test_a_rebuild_removes_what_it_replaced(build: Build, packages: Path) -> None:
+async def test_doing_it_again_builds_from_nothing_and_removes_what_it_replaced(
+    build: Build, packages: Path
+) -> None:
     sources: dict[str, Any] = {
         "docker__wheelhouse": str(packages),
         "docker__build_network": "none",
     }
     await build.run(**sources)
+    lines = len(build.lines)
     old, old_stage = build.client.images.get(build.tag).id, _stage(build)
-    await build.run(no_cache=True, **sources)
+    await build.run(**sources)
+    assert not any("Using cache" in line for line in build.lines[lines:])
     new, new_stage = build.client.images.get(build.tag).id, _stage(build)
     assert (old, old_stage) != (new, new_stage)
     there = {image.id for image in build.client.images.list(all=True)}

@@ -28,7 +28,8 @@ class ImageStep(Step):
     An image that this program has built from other inputs counts as missing: running the setup
     builds it anew, and until then it can still host. One that somebody else has put under the same
     name (Torbiz Desktop, or a person by hand) is never replaced unasked: it is ready with a note,
-    and doing the step again builds this program's own.
+    and doing the step again builds this program's own. Doing it again although the image is fresh
+    builds from nothing: layers of the last build would only give the same image.
     """
 
     id = "image"
@@ -66,9 +67,10 @@ class ImageStep(Step):
         engine = await self._finder.engine()
         async with _locked(self._image.paths, report) as waited:
             # Another program may have built it while this one waited.
-            if waited and (state := await self._image.state(engine)) and state.fresh:
-                return
-            await self._image.build(engine, report)
+            state = await self._image.state(engine)
+            fresh = state is not None and state.fresh
+            if not (waited and fresh):
+                await self._image.build(engine, report, no_cache=fresh)
 
 
 class ContainerVerifyStep(Step):

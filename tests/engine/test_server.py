@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.engine.serving import docker_services, until
 from tests.inference.test_service import QUESTION, answer, local_answers
 from torbiz_tui.assembly import Services
-from torbiz_tui.environments.docker import container as container_module
+from torbiz_tui.environments.docker import container_plan as plan_module
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths, runner_scripts
 from torbiz_tui.sharing.state import Phase
@@ -353,10 +353,10 @@ async def test_files_belong_to_the_person(
         def __getattr__(self, attribute: str) -> object:
             return getattr(os, attribute)
 
-    monkeypatch.setattr(container_module, "os", Person())
+    monkeypatch.setattr(plan_module, "os", Person())
     services = make()
     sharing = services.sharing
-    container_module.prepare_folders(services.paths, services.config)
+    plan_module.prepare_folders(services.paths, services.config)
     # Everything above is open to that person, and what is mounted is that person's own.
     for folder in (demo_home / "logs", demo_home / "run" / "container", demo_home / "huggingface"):
         for file in (folder, *folder.rglob("*")):

@@ -17,7 +17,9 @@ import pytest
 from tests.conftest import demo_config, free_port
 from torbiz_tui.catalogue import demo_info
 from torbiz_tui.environments.base import ServerSpec
-from torbiz_tui.environments.native import NativeDriver, NativeRecord, require_free_port
+from torbiz_tui.environments.native import NativeDriver
+from torbiz_tui.environments.native_record import NativeRecord
+from torbiz_tui.environments.ports import require_free_port
 from torbiz_tui.environments.processes import start_mark
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import read_lines

@@ -51,6 +51,8 @@ class ServerSpec:
 
         Raises TypeError or ValueError for anything else.
         """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"not a server's description: {data!r}")
         known = {entry.name for entry in fields(cls)}
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value

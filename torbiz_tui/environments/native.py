@@ -9,15 +9,13 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
@@ -29,7 +27,14 @@ from torbiz_tui.environments.base import (
     ServerRecord,
     ServerSpec,
 )
+from torbiz_tui.environments.native_record import (
+    ENVIRONMENT,
+    NativeRecord,
+    record_from_json,
+    record_to_json,
+)
 from torbiz_tui.environments.petals_stack import PetalsStack
+from torbiz_tui.environments.ports import require_free_port
 from torbiz_tui.environments.processes import (
     NativeRunner,
     clean_environ,
@@ -53,41 +58,10 @@ _KILL_WAIT_S = 5.0
 _SAMPLE_S = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class NativeRecord(ServerRecord):
-    """A server that is a process here.
-
-    `start_mark` says when the process with number `pid` was started, in the system's own terms: a
-    process that got the same number later has another mark. `log_offset` is the byte in `log_file`
-    at which this server's output begins.
-    """
-
-    pid: int
-    start_mark: str
-    log_file: Path
-    log_offset: int
-
-    @classmethod
-    def of(
-        cls, pid: int, start_mark: str, started_at: float, spec: ServerSpec, log: tuple[Path, int]
-    ) -> NativeRecord:
-        """The record of a process; `log` is the file and where its output begins."""
-        return cls(
-            environment=NativeDriver.name,
-            id=f"{pid}:{start_mark}",
-            pid=pid,
-            start_mark=start_mark,
-            started_at=started_at,
-            spec=spec,
-            log_file=log[0],
-            log_offset=log[1],
-        )
-
-
 class NativeDriver(EnvironmentDriver):
     """Runs everything on this machine, without a container."""
 
-    name = "native"
+    name = ENVIRONMENT
 
     def __init__(self, paths: Paths, config: Config) -> None:
         self._paths = paths
@@ -172,7 +146,7 @@ class NativeDriver(EnvironmentDriver):
             process.pid, start_mark(process.pid) or "", time.time(), spec, (log_file, offset)
         )
         try:
-            write_json(self._record_file, _record_to_json(record))
+            write_json(self._record_file, record_to_json(record))
         except OSError as error:
             # A server that nobody remembers could not be stopped by anybody.
             kill_group(process.pid)
@@ -211,7 +185,7 @@ class NativeDriver(EnvironmentDriver):
     async def find_server(self) -> NativeRecord | None:
         try:
             data = json.loads(await asyncio.to_thread(self._record_file.read_text, "utf-8"))
-            return _record_from_json(data)
+            return record_from_json(data)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -322,40 +296,6 @@ class NativeDriver(EnvironmentDriver):
         return await NativeRunner.start(argv, self._environ(command.secrets), log_file)
 
 
-def require_free_port(port: int) -> None:
-    """Raises TorbizError naming who has the TCP port; Petals itself would not notice.
-
-    Two servers can listen on one port without an error (SO_REUSEPORT), so it is tried without.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 (a server listens on all addresses too)
-        except OSError as error:
-            raise TorbizError(
-                f"Port {port} is taken{_port_owner(port)}.",
-                why=f"{error.strerror}.",
-                remedy="Choose another port (share.port, or --port), or end that program.",
-                code="port_taken",
-            ) from error
-
-
-def _port_owner(port: int) -> str:
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            if (
-                connection.status == psutil.CONN_LISTEN
-                and connection.laddr
-                and connection.laddr.port == port
-                and connection.pid
-            ):
-                name = psutil.Process(connection.pid).name()
-                return f" by {name} (process {connection.pid})"
-    return ""
-
-
 def _own_memory(process: psutil.Process) -> int:
     """Resident bytes, pages that forked processes share counted once among them (Linux)."""
     if sys.platform == "linux":
@@ -380,24 +320,3 @@ def _descendants(pid: int) -> dict[int, str]:
 def _own(record: ServerRecord) -> NativeRecord:
     assert isinstance(record, NativeRecord)
     return record
-
-
-def _record_to_json(record: NativeRecord) -> dict[str, Any]:
-    return {
-        "pid": record.pid,
-        "start_mark": record.start_mark,
-        "started_at": record.started_at,
-        "spec": record.spec.to_json(),
-        "log_file": str(record.log_file),
-        "log_offset": record.log_offset,
-    }
-
-
-def _record_from_json(data: dict[str, Any]) -> NativeRecord:
-    return NativeRecord.of(
-        data["pid"],
-        data["start_mark"],
-        data["started_at"],
-        ServerSpec.from_json(data["spec"]),
-        (Path(data["log_file"]), data["log_offset"]),
-    )

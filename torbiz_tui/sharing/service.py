@@ -159,15 +159,23 @@ class SharingService:
         )
 
     async def stop(self) -> ExitReport | None:
-        """Stop the server gracefully; None when none was running."""
+        """Stop the server gracefully; None when none was running.
+
+        Raises TorbizError when nobody can tell or stop it (an engine that does not answer).
+        """
         async with self._busy:
             record = self._record or await self._driver.find_server()
             if record is None:
                 return None
             running = await self._driver.is_running(record)
+            before = self._state.phase
             if running:
                 self._set(changed(self._state, phase=Phase.STOPPING))
-            report = await self._driver.stop_server(record, self._config.share.stop_grace_s)
+            try:
+                report = await self._driver.stop_server(record, self._config.share.stop_grace_s)
+            except TorbizError:
+                self._set(changed(self._state, phase=before))
+                raise
             if self._watching is not None:
                 # What it said while it stopped belongs to its events.
                 await asyncio.wait([self._watching], timeout=_LAST_WORDS_S)
@@ -242,6 +250,9 @@ class SharingService:
         finally:
             for task in beside:
                 task.cancel()
+            for failed in await asyncio.gather(*beside, return_exceptions=True):
+                if isinstance(failed, Exception):
+                    logger("sharing").error("watching failed", exc_info=failed)
 
     async def _seems_running(self, record: ServerRecord) -> bool:
         try:

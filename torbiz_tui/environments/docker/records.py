@@ -110,8 +110,19 @@ def _spec(config: Mapping[str, Any]) -> ServerSpec:
     label = (config.get("Labels") or {}).get(LABEL_SPEC)
     if label:
         with contextlib.suppress(ValueError, TypeError):
-            return ServerSpec.from_json(json.loads(label))
+            return ServerSpec.from_json(_printable(json.loads(label)))
     return _spec_from_arguments(_seeder_arguments(config) or [])
+
+
+def _printable(value: Any) -> Any:
+    """The same without what could act upon a terminal: anybody may label a container."""
+    if isinstance(value, str):
+        return sanitize_line(value)
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    return (
+        {key: _printable(one) for key, one in value.items()} if isinstance(value, dict) else value
+    )
 
 
 def _seeder_arguments(config: Mapping[str, Any]) -> list[str] | None:

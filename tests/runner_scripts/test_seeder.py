@@ -38,6 +38,7 @@ PREFIX = re.compile(r"[A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2}\.\d{3} \[(INFO|WARN|
         (["--device", "cpu", "--quantization", "int8"], ["--quantization", "'int8'", "none"]),
         (["--update-period", "0"], ["--update-period", "'0'", "from 1 to 3600"]),
         (["--identity", "/nowhere/at/all"], ["--identity", "existing folder"]),
+        (["--node-token-file", "/nowhere"], ["--node-token-file", "'/nowhere'", "cannot be read"]),
     ],
 )
 def test_refuses_bad_usage_in_one_sentence(arguments: list[str], words: list[str]) -> None:
@@ -60,6 +61,22 @@ def test_says_that_a_model_folder_does_not_exist(tmp_path: Path) -> None:
     result = run_script(sys.executable, SEEDER, "--model-name", str(tmp_path / "none"))
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].endswith(f"{tmp_path / 'none'} does not exist.")
+
+
+def test_copies_its_log_to_a_file_as_far_as_the_disk_lets_it(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("the-node-token\n")
+    log = tmp_path / "seeder.log"
+    log.write_text("earlier\n")
+    arguments = ("--model-name", str(tmp_path / "none"), "--node-token-file", str(token))
+    result = run_script(sys.executable, SEEDER, *arguments, "--log-file", str(log))
+    assert log.read_text("utf-8") == "earlier\n" + result.stderr
+    assert "the-node-token" not in result.stderr
+    full = run_script(sys.executable, SEEDER, *arguments, "--log-file", "/dev/full")
+    assert full.returncode == 1
+    assert full.stderr.splitlines()[-1].endswith(f"{tmp_path / 'none'} does not exist.")
+    nowhere = run_script(sys.executable, SEEDER, *arguments, "--log-file", "/nowhere/x.log")
+    assert "The log is not written to /nowhere/x.log" in nowhere.stderr
 
 
 def test_says_that_the_port_is_in_use(tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def image_config(paths: Paths, tag: str, base_image: str, **values: object) -> C
         "docker.image": tag,
         "docker.container": tag.partition(":")[0].rpartition("/")[2],
         "docker.base_image": base_image,
+        # The CPU image also where the engine has GPUs: it is a tenth of the size.
+        "petals.torch": "cpu",
         **{key.replace("__", "."): value for key, value in values.items()},
     }
     return load_config(paths.config_file, given, {}).config

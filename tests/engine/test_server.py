@@ -22,7 +22,7 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.environments.docker import container_plan as plan_module
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths, runner_scripts
-from torbiz_tui.sharing.state import Phase
+from torbiz_tui.sharing.state import Phase, Stage
 
 pytestmark = pytest.mark.engine
 
@@ -249,6 +249,21 @@ async def test_docker_stop_by_hand_is_no_failure(
     async with asyncio.timeout(5):
         while containers(client, name):
             await asyncio.sleep(0.05)
+
+
+async def test_docker_restart_by_hand(
+    make: Callable[..., Services], client: docker.DockerClient, name: str
+) -> None:
+    services = make()
+    await serve(services)
+    begun = client.containers.get(name).attrs["State"]["StartedAt"]
+    await asyncio.to_thread(client.containers.get(name).restart)
+    assert client.containers.get(name).attrs["State"]["StartedAt"] != begun
+    await until(services.sharing, lambda s: s.stage is not Stage.SERVING, 5)
+    await services.sharing.wait_serving(60)
+    report = await services.sharing.stop()
+    assert report is not None
+    assert report.code == 0
 
 
 async def test_docker_pause(

@@ -85,3 +85,24 @@ def test_foreign_lines_change_nothing() -> None:
     state = SharingState(phase=Phase.STARTING, stage=Stage.LOADING)
     for line in ("", "garbage", "[red]Started[/red]", "Started soon", "\x00\x1b]0;title\x07"):
         assert advance(state, line) is state
+
+
+def test_a_second_run_in_the_same_log_starts_anew() -> None:
+    serving = after(*START, *REST, STARTED, CONFIRMED, "rpc_inference.open(blocks=0:8)")
+    again = after(START[0], state=serving)
+    assert (again.phase, again.stage) == (Phase.STARTING, Stage.LAUNCHING)
+    assert (again.blocks, again.requests_open, again.serving_since) == (None, 0, None)
+    assert after(*START[1:], *REST, STARTED, CONFIRMED, state=again).phase is Phase.SERVING
+
+
+def test_why_petals_tries_again_is_told() -> None:
+    state = after(
+        "Nov 24 03:11:22.614 [WARN] [petals.server.from_pretrained._load:216] Failed to load file"
+        " model.safetensors from HF Hub (retry in 30 sec)",
+        "Traceback (most recent call last):",
+        "RuntimeError: Insufficient disk space to load a block. Please free 1.0 GiB on the volume",
+    )
+    assert [event.text.split(":")[0] for event in state.events if event.warning] == [
+        "Failed to load file model.safetensors from HF Hub (retry in 30 sec)",
+        "RuntimeError",
+    ]

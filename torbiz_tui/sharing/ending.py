@@ -52,7 +52,13 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
         if known and pattern.search(text):
             return f"The server of {model} ended {was}. {cause}", remedy
     remedy = "Start it again; its log (petals_seeder.log) has the details."
-    if report.memory_limit is not None:
+    if report.memory_limit is not None and report.signal and not report.out_of_memory:
+        remedy = (
+            "Either somebody has killed it, or it needed more than the"
+            f" {report.memory_limit / 2**20:.0f} MiB of memory that it may use: allow it more"
+            " (docker.memory), or serve fewer blocks."
+        )
+    elif report.memory_limit is not None:
         remedy = "Allow it more memory (docker.memory), or serve fewer blocks."
     elif report.out_of_memory:
         remedy = (

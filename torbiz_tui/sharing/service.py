@@ -208,17 +208,7 @@ class SharingService:
     async def _watch(self, record: ServerRecord) -> None:
         await self._stop_watching()
         self._record = record
-        self._set(
-            SharingState(
-                phase=Phase.STARTING,
-                stage=Stage.LAUNCHING,
-                spec=record.spec,
-                pid=record.pid,
-                container=record.container or None,
-                container_id=record.id if record.container else None,
-                started_at=record.started_at,
-            )
-        )
+        self._set(_started(record))
         caught_up = asyncio.Event()
         self._watching = asyncio.create_task(
             self._watch_server(record, caught_up), name="watch the server"
@@ -234,16 +224,10 @@ class SharingService:
             asyncio.create_task(self._watch_condition(record), name="watch its condition"),
         ]
         try:
-            running = await self._seems_running(record)
-            async for lines in self._driver.server_lines(record):
-                state = self._state
-                for line in lines:
-                    state = advance(state, line)
-                if state is not self._state:
-                    self._set(state)
-                if running:
-                    caught_up.set()
-            report = await self._driver.wait_server(record)
+            report = await self._watch_run(record, caught_up)
+            while self._state.phase is not Phase.STOPPING and await self._runs_again(record):
+                self._set(_started(record))
+                report = await self._watch_run(record, caught_up)
             if self._state.phase is not Phase.STOPPING:
                 await self._tell_end(record, report)
             caught_up.set()
@@ -253,6 +237,24 @@ class SharingService:
             for failed in await asyncio.gather(*beside, return_exceptions=True):
                 if isinstance(failed, Exception):
                     logger("sharing").error("watching failed", exc_info=failed)
+
+    async def _watch_run(self, record: ServerRecord, caught_up: asyncio.Event) -> ExitReport:
+        running = await self._seems_running(record)
+        async for lines in self._driver.server_lines(record):
+            state = self._state
+            for line in lines:
+                state = advance(state, line)
+            if state is not self._state:
+                self._set(state)
+            if running:
+                caught_up.set()
+        return await self._driver.wait_server(record)
+
+    async def _runs_again(self, record: ServerRecord) -> bool:
+        """Whether somebody has started the same one again, as `docker restart` does."""
+        with contextlib.suppress(TorbizError):
+            return await self._driver.is_running(record)
+        return False
 
     async def _seems_running(self, record: ServerRecord) -> bool:
         try:
@@ -332,6 +334,18 @@ class SharingService:
     def _set(self, state: SharingState) -> None:
         self._state = state
         self._broadcast.publish(state)
+
+
+def _started(record: ServerRecord) -> SharingState:
+    return SharingState(
+        phase=Phase.STARTING,
+        stage=Stage.LAUNCHING,
+        spec=record.spec,
+        pid=record.pid,
+        container=record.container or None,
+        container_id=record.id if record.container else None,
+        started_at=record.started_at,
+    )
 
 
 __all__ = ["ShareRequest", "SharingService"]

@@ -75,6 +75,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     message = parsed.message
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
         return _event(state, parsed, message, warning=True)
+    if message.startswith("Starting a server for ") and state.phase is Phase.SERVING:
+        return _event(_started_again(state), parsed, "The server was started again")
     if _FAILED.match(message):
         return _event(state, parsed, message, warning=True)
     if match := _CONFIRMED.match(message):
@@ -130,6 +132,19 @@ def _serving_line(state: SharingState, parsed: LogLine) -> SharingState:
     if message.startswith("Caught KeyboardInterrupt"):
         return _event(state, parsed, "Shutting down")
     return state
+
+
+def _started_again(state: SharingState) -> SharingState:
+    """As after a `docker restart`, where one log goes on with another run."""
+    return replace(
+        state,
+        phase=Phase.STARTING,
+        stage=Stage.LAUNCHING,
+        blocks=None,
+        blocks_loaded=0,
+        serving_since=None,
+        requests_open=0,
+    )
 
 
 def _at_stage(state: SharingState, stage: Stage) -> SharingState:

@@ -43,6 +43,7 @@ class ContainerPlan:
 
     `port` is published at the address `port_address` (empty: all) unless `network` is `host`.
     `gpus` is empty, or how they are given: `docker` or `podman`. Bytes; `cpus` in processors.
+    `stop_timeout` are the seconds that it gets from a `docker stop` that names none.
     """
 
     name: str
@@ -58,39 +59,51 @@ class ContainerPlan:
     shared_memory: int
     memory: int | None
     cpus: float | None
+    stop_timeout: int
     gpus: str = ""
     bounded_log: bool = True
     tmpfs: Mapping[str, str] = field(default_factory=lambda: dict(_TMPFS))
 
     def create_arguments(self) -> dict[str, Any]:
-        """The arguments of `docker.client.containers.create`."""
-        from docker.types import DeviceRequest, LogConfig
-        from docker.types import Mount as ApiMount
-
+        """The arguments of the SDK's `api.create_container`, but for the host's part."""
         arguments: dict[str, Any] = {
             "image": self.image,
             "name": self.name,
             "command": list(self.command),
+            "environment": dict(self.environment),
+            "labels": dict(self.labels),
+            # Podman takes 0 otherwise: its `podman stop` kills at once then.
+            "stop_timeout": self.stop_timeout,
+            "detach": True,
+        }
+        if self.network != "host":
+            arguments["ports"] = [(str(self.port), "tcp")]
+        if self.user:
+            arguments["user"] = self.user
+        return arguments
+
+    def host_arguments(self) -> dict[str, Any]:
+        """The arguments of the SDK's `api.create_host_config`."""
+        from docker.types import DeviceRequest, LogConfig
+        from docker.types import Mount as ApiMount
+
+        arguments: dict[str, Any] = {
             "mounts": [
                 ApiMount(one.target, str(one.source), type="bind", read_only=one.read_only)
                 for one in self.mounts
             ],
-            "environment": dict(self.environment),
-            "labels": dict(self.labels),
             "init": True,
             "read_only": True,
             "tmpfs": dict(self.tmpfs),
             "shm_size": self.shared_memory,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
-            "detach": True,
         }
         if self.network == "host":
             arguments["network_mode"] = "host"
         else:
-            arguments["ports"] = {f"{self.port}/tcp": (self.port_address or "0.0.0.0", self.port)}  # noqa: S104
-        if self.user:
-            arguments["user"] = self.user
+            address = self.port_address or "0.0.0.0"  # noqa: S104
+            arguments["port_bindings"] = {f"{self.port}/tcp": (address, self.port)}
         if self.memory is not None:
             # Equal: a container that swaps is slow for everybody and never told to be too large.
             arguments |= {"mem_limit": self.memory, "memswap_limit": self.memory}
@@ -119,6 +132,7 @@ class ContainerPlan:
         options += [("--tmpfs", f"{folder}:{given}") for folder, given in self.tmpfs.items()]
         options += [("--shm-size", str(self.shared_memory))]
         options += [("--cap-drop", "ALL"), ("--security-opt", "no-new-privileges")]
+        options.append(("--stop-timeout", str(self.stop_timeout)))
         if self.user:
             options.append(("--user", self.user))
         if self.memory is not None:
@@ -144,7 +158,8 @@ class ContainerPlan:
 
 def _mount_option(mount: Mount) -> tuple[str, str]:
     source, ending = str(mount.source), ":ro" if mount.read_only else ""
-    if ":" not in source:
+    # With --volume the engine makes a folder of what is missing, such as a token's file.
+    if ":" not in source and not mount.target.startswith(SECRETS):
         return "--volume", f"{source}:{mount.target}{ending}"
     ending = ",readonly" if mount.read_only else ""
     return "--mount", f'type=bind,"source={source}",target={mount.target}{ending}'

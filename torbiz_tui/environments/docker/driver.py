@@ -32,6 +32,7 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.setup.step import Step
 
 _RETRY_S = 1.0
+_RESTART_S = 0.5
 
 
 class DockerDriver(EnvironmentDriver):
@@ -117,12 +118,18 @@ class DockerDriver(EnvironmentDriver):
             return False
 
     async def conditions(self, record: ServerRecord) -> AsyncIterator[ServerCondition]:
-        async with contextlib.aclosing(sights(self.finder, record.id, self._lost)) as seen:
-            async for sight in seen:
-                if sight.state is None:
-                    yield ServerCondition(lost=sight.lost)
-                elif sight.state.running:
-                    yield ServerCondition(paused=sight.state.paused)
+        running = True
+        while running:
+            async with contextlib.aclosing(sights(self.finder, record.id, self._lost)) as seen:
+                async for sight in seen:
+                    if sight.state is None:
+                        yield ServerCondition(lost=sight.lost)
+                    elif sight.state.running:
+                        yield ServerCondition(paused=sight.state.paused)
+            # Somebody may have restarted it.
+            await asyncio.sleep(_RESTART_S)
+            with contextlib.suppress(TorbizError):
+                running = await self.is_running(record)
 
     def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
         from torbiz_tui.environments.docker.container_log import spooled_lines
@@ -160,9 +167,13 @@ class DockerDriver(EnvironmentDriver):
         engine = await self.finder.engine()
         report = await exit_report(engine, last.state, host_stopped=record.id in self._lost)
         if report.asked and record.id not in self._stopping:
-            # The guide's container leaves nothing behind; a failure is kept for who looks later.
+            # Between the two halves of a `docker restart` it must not be removed.
+            await asyncio.sleep(_RESTART_S)
             with contextlib.suppress(TorbizError):
-                await self.forget_server(record)
+                if not await self.is_running(record):
+                    # The guide's container leaves nothing behind; a failure is kept for who looks
+                    # later.
+                    await self.forget_server(record)
         return report
 
     async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:

@@ -43,6 +43,8 @@ class PodmanService:
             self._process = subprocess.Popen(
                 [*self._podman(), "system", "service", "--time=0", self.host],
                 env=self._environ(),
+                # A container that runs out of memory leaves a file `oom` there.
+                cwd=self._folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -172,7 +172,7 @@ def test_limits_and_odd_paths() -> None:
     made = plan(home=Path("/home/a:b/t"), docker__memory=400_000_000, docker__cpus=1.5)
     assert option(made, "--memory") == option(made, "--memory-swap") == ["400000000"]
     assert option(made, "--cpus") == ["1.5"]
-    assert made.create_arguments()["nano_cpus"] == 1_500_000_000
+    assert made.host_arguments()["nano_cpus"] == 1_500_000_000
     assert 'type=bind,"source=/home/a:b/t/logs",target=/root/.torbiz/logs' in option(
         made, "--mount"
     )

@@ -14,7 +14,11 @@ _LONGEST_LINE = 4000
 _LONGEST_INSTRUCTION = 60
 
 # Docker: "Step 4/12 : RUN …"; Podman: "STEP 4/12: RUN …", also "[1/2] STEP 4/12: RUN …".
-_STEP = re.compile(r"^(?:\[\d+/\d+\] )?step (\d+)/(\d+) ?: (.*)$", re.IGNORECASE)
+# Podman counts the steps of each stage anew.
+_STEP = re.compile(
+    r"^(?:\[(?P<stage>\d+)/(?P<stages>\d+)\] )?step (?P<step>\d+)/(?P<steps>\d+) ?: (?P<text>.*)$",
+    re.IGNORECASE,
+)
 _LAYER = re.compile(r"^ ?-+> (?:Using cache )?([0-9a-f]{12,64})$")
 # uv: "Downloading torch (182.9MiB)", later " Downloaded torch"; pip: "  Downloading a.whl (17.6 MB)".
 _ANNOUNCED = re.compile(r"^\s*Downloading (\S+) \(([\d.]+) ?([KMG]?)i?B\)", re.IGNORECASE)
@@ -40,6 +44,7 @@ class BuildOutput:
     last_lines: list[str] = field(default_factory=list)
     _rest: str = ""
     _stages: int = 0
+    _part: tuple[int, int] = (1, 1)
     _layer: str = ""
     _pulled: dict[str, int] = field(default_factory=dict)
     _announced: dict[str, int] = field(default_factory=dict)
@@ -81,8 +86,9 @@ class BuildOutput:
 
     def _line(self, line: str) -> None:
         if match := _STEP.match(line):
-            self.step, self.steps = int(match[1]), int(match[2])
-            self.instruction = " ".join(sanitize_line(match[3]).split())
+            self.step, self.steps = int(match["step"]), int(match["steps"])
+            self._part = int(match["stage"] or 1), int(match["stages"] or 1)
+            self.instruction = " ".join(sanitize_line(match["text"]).split())
             self._stages += self.instruction.upper().startswith("FROM ")
             if self._stages == 2 and not self.stage_image:
                 self.stage_image = self._layer
@@ -116,7 +122,8 @@ class BuildOutput:
     @property
     def fraction(self) -> float | None:
         """How many of the steps are over, from 0 to 1; None before the first."""
-        return (self.step - 1) / self.steps if self.steps else None
+        stage, stages = self._part
+        return (stage - 1 + (self.step - 1) / self.steps) / stages if self.steps else None
 
     def sentence(self) -> str:
         """`Step 4/9: RUN …, 312 MB received`."""

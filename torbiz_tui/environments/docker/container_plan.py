@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def plan_container(
         shared_memory=docker.shared_memory,
         memory=docker.memory,
         cpus=docker.cpus,
+        stop_timeout=math.ceil(config.share.stop_grace_s),
         gpus=_gpus(spec, config, facts),
         bounded_log=not facts.podman,
     )

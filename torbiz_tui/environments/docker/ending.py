@@ -38,12 +38,14 @@ async def exit_report(
     signalled = code is not None and code > _SIGNALLED
     # The engine also marks one in which just a child was killed and that went on.
     out_of_memory = state.out_of_memory and code != 0
+    # Some versions of Podman do not tell what has killed it.
+    untold = engine.facts.podman and code == _KILLED
     return ExitReport(
         code=None if signalled else code,
         signal=signal_name(code - _SIGNALLED) if code is not None and signalled else None,
         asked=code == 0 and not host_stopped,
         out_of_memory=out_of_memory,
-        memory_limit=state.memory_limit if out_of_memory else None,
+        memory_limit=state.memory_limit if out_of_memory or untold else None,
         ended_at=state.finished_at,
         last_lines=await _last_lines(engine, state.id),
         host_stopped=host_stopped and not out_of_memory,

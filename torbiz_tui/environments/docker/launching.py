@@ -124,10 +124,12 @@ class Launch:
     async def _run(self, engine: Engine, plan: ContainerPlan) -> ServerRecord:
         from docker import errors
 
-        arguments = plan.create_arguments()
-
         def create(client: DockerClient) -> str:
-            return str(client.containers.create(**arguments).id)
+            # `containers.create` knows no time to stop.
+            api: Any = client.api
+            host = api.create_host_config(**plan.host_arguments())
+            created = api.create_container(**plan.create_arguments(), host_config=host)
+            return str(created["Id"])
 
         try:
             try:

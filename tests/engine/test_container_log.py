@@ -17,6 +17,7 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
+from docker.types import LogConfig
 
 from tests.engine.conftest import copy_image
 from tests.engine.podman_service import PodmanService
@@ -279,6 +280,19 @@ async def test_rotation_while_it_is_written_and_read(
     reader.cancel()
     assert read == log
     assert all(file.stat().st_size < 300_000 for file in paths.logs.iterdir())
+
+
+async def test_the_engines_own_rotation_repeats_nothing(
+    finder: EngineFinder, run: Callable[..., Container]
+) -> None:
+    # Docker 20.10 sends lines again whenever it rotates, which happens here every few moments.
+    container = run(
+        "for i in $(seq 1 60); do seq $i.001 0.001 $i.100; sleep 0.05; done",
+        log_config=LogConfig(type="json-file", config={"max-size": "50k", "max-file": "3"}),
+    )
+    got = await all_of(container_log(finder, str(container.id)))
+    texts = [line.text for line in got]
+    assert texts == [f"{i}.{part:03}" for i in range(1, 61) for part in range(1, 101)]
 
 
 async def test_a_full_disk_is_told_once_and_nothing_is_missing_afterwards(

@@ -13,6 +13,7 @@ from torbiz_tui.environments.docker.log_lines import (
     LONGEST_LINE,
     LineDecoder,
     Position,
+    Repeats,
     Resumption,
     StampedLine,
     advance,
@@ -218,3 +219,17 @@ def test_where_the_engine_has_thrown_the_position_away_the_later_lines_are_new(
     assert got == [line for line in left if is_later(line.stamp, position.stamp)]
     after = [StampedLine(stamp(0), "the clock was put back")]
     assert resumption.new(after) == after
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=6), cuts)
+def test_lines_that_the_engine_sends_twice_are_dropped(
+    repeated: list[tuple[int, int]], steps: list[int]
+) -> None:
+    log = [StampedLine(stamp(number), f"line {number}") for number in range(80)]
+    # Two outputs may be a little out of order.
+    log[7], log[8] = log[8], log[7]
+    sent = list(log)
+    for at, count in sorted(repeated, reverse=True):
+        sent[at + count : at + count] = log[at : at + count]
+    repeats = Repeats()
+    assert [line for piece in pieces_of(sent, steps) for line in repeats.dropped(piece)] == log

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-_STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.(\d{3}))?\d*(Z|[+-]\d\d:\d\d) "
-)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.(\d{1,3})\d*)?(Z|[+-]\d\d:\d\d) ")
 
 
 def with_local_times(lines: Sequence[str]) -> list[str]:
@@ -19,7 +17,7 @@ def with_local_times(lines: Sequence[str]) -> list[str]:
 
 def _local(stamp: re.Match[str]) -> str:
     minute, second, milliseconds, offset = stamp.groups()
-    return f"{_local_minute(minute, offset)}:{second}.{milliseconds or '000'} "
+    return f"{_local_minute(minute, offset)}:{second}.{(milliseconds or '').ljust(3, '0')} "
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,8 @@ _ENTRY_BYTES = 16_384
 LONGEST_LINE = 4 * 2**20
 # Lines that are kept while the position is looked for that a log was read up to.
 _HELD_LINES = 100_000
+# Lines among which one that is sent again is recognized.
+_RECENT_LINES = 10_000
 # A line is as old as its first piece, which may have been written so long before its last one.
 _MARGIN_S = 600
 
@@ -216,3 +218,33 @@ class Resumption:
         held, self._held = self._held, []
         self._after = None
         return held
+
+
+class Repeats:
+    """Drops lines that a following engine sends twice, as Docker 20.10 does when it rotates a log.
+
+    Only for stamps that no two lines share.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[str, None] = {}
+        self._latest = ""
+
+    def dropped(self, lines: list[StampedLine]) -> list[StampedLine]:
+        """The lines that were not sent before."""
+        recent = self._recent
+        kept = []
+        for line in lines:
+            if line.stamp <= self._latest and line.stamp in recent and not _is_piece(line):
+                continue
+            kept.append(line)
+            recent[line.stamp] = None
+            self._latest = max(self._latest, line.stamp)
+        if len(recent) > 2 * _RECENT_LINES:
+            self._recent = dict.fromkeys(list(recent)[-_RECENT_LINES:])
+        return kept
+
+
+def _is_piece(line: StampedLine) -> bool:
+    """Whether it may be a part of a line that never ends; the parts have one stamp."""
+    return len(line.text) > LONGEST_LINE

@@ -11,6 +11,7 @@ from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.log_lines import (
     LineDecoder,
     Position,
+    Repeats,
     Resumption,
     StampedLine,
     advance,
@@ -151,9 +152,13 @@ class _LogReader:
     async def read(self, engine: Engine, follow: bool) -> AsyncGenerator[list[StampedLine], None]:
         """What is new, until the stream ends or the container has."""
         decoder = self._decoder(engine)
-        resumption = Resumption(self._position)
+        resumption, repeats = Resumption(self._position), Repeats()
+        # Podman's stamps stand for many lines.
+        exact = not engine.facts.podman
         self._left = []
-        backlog_end = await self._last_stamp(engine) if follow else ""
+        backlog_end = await self._last_stamp(engine)
+        if not follow and exact and self._is_at(backlog_end):
+            return
         if backlog_end is None:
             # Nothing was logged yet (or its engine has emptied the log): all that comes is new.
             resumption.all_sent()
@@ -168,8 +173,10 @@ class _LogReader:
         async with contextlib.aclosing(_gathered(chunks)) as batches:
             async for batch in batches:
                 lines = decoder.feed(b"".join(batch))
+                if follow and exact:
+                    lines = repeats.dropped(lines)
                 new = resumption.new(lines)
-                if backlog_end and _reaches(lines, backlog_end, exact=not engine.facts.podman):
+                if follow and backlog_end and _reaches(lines, backlog_end, exact=exact):
                     new = resumption.all_sent() + new
                     backlog_end = ""
                     reached = True
@@ -193,6 +200,9 @@ class _LogReader:
         elif left:
             self._position = advance(self._position, left)
             yield left
+
+    def _is_at(self, stamp: str | None) -> bool:
+        return self._position is not None and self._position.stamp == stamp
 
     async def _last_stamp(self, engine: Engine) -> str | None:
         """The stamp of the last line that was logged before now; None if there is none."""

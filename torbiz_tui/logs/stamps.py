@@ -8,11 +8,22 @@ from datetime import datetime
 from functools import lru_cache
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d):(\d\d)(?:\.(\d{1,3})\d*)?(Z|[+-]\d\d:\d\d) ")
+_HEADING = "==== container "
+_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 def with_local_times(lines: Sequence[str]) -> list[str]:
-    """Lines that begin with an RFC 3339 stamp with the local time of day instead."""
-    return [_STAMP.sub(_local, line, count=1) if _STAMP.match(line) else line for line in lines]
+    """Lines that begin with an RFC 3339 stamp with the local time of day instead.
+
+    In the headings of container.log the container's id is made short.
+    """
+    return [_readable(line) for line in lines]
+
+
+def _readable(line: str) -> str:
+    if line.startswith(_HEADING):
+        return _STAMP.sub(_local, _LONG_ID.sub(r"\1", line))
+    return _STAMP.sub(_local, line, count=1) if _STAMP.match(line) else line
 
 
 def _local(stamp: re.Match[str]) -> str:

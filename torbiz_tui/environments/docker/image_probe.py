@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ _LAST_LINES = 8
 # A probe that is so old was left behind by a program that was killed.
 _LEFT_BEHIND_S = 2 * VERIFY_TIMEOUT_S
 _CALL_TIMEOUT_S = 60.0
+_POLL_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,31 @@ async def probe_image(
     """
     message: dict[str, Any] | None = None
     last_lines: list[str] = []
+    end = ""
     try:
         async with (
             asyncio.timeout(VERIFY_TIMEOUT_S),
             _running(engine, image_id, prefix, gpus=gpus) as name,
         ):
-            async for from_stdout, line in _lines(engine, name):
-                report.output(redact(line))
-                said = _message(line) if from_stdout else None
-                if said is None:
-                    last_lines = [*last_lines, redact(line)][-_LAST_LINES:]
-                elif said["type"] == "progress":
-                    report.progress(None, str(said.get("detail", "")))
-                elif said["type"] == "result":
-                    message = said
-            end = await engine.call(
-                lambda client: _end_of(client, name), doing="reading how the container ended"
-            )
+            seen = [0, 0]
+            running = True
+            while running:
+                running, end, printed = await engine.call(
+                    lambda client: _look(client, name), doing="reading what the container says"
+                )
+                for number, lines in enumerate(printed):
+                    for line in lines[seen[number] :]:
+                        report.output(redact(line))
+                        said = _message(line) if number == 0 else None
+                        if said is None:
+                            last_lines = [*last_lines, redact(line)][-_LAST_LINES:]
+                        elif said["type"] == "progress":
+                            report.progress(None, str(said.get("detail", "")))
+                        elif said["type"] == "result":
+                            message = said
+                    seen[number] = len(lines)
+                if running:
+                    await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise TorbizError(
             f"Petals could not be imported within {VERIFY_TIMEOUT_S:.0f} s.",
@@ -142,28 +151,6 @@ def _remove_left_behind(client: DockerClient, prefix: str) -> None:
                 client.api.remove_container(old["Id"], force=True)
 
 
-async def _lines(engine: Engine, name: str) -> AsyncIterator[tuple[bool, str]]:
-    """Its lines until it ends, and whether each came on stdout."""
-    assemblers = (LineAssembler(), LineAssembler())
-
-    def attach(client: DockerClient) -> Iterator[tuple[bytes | None, bytes | None]]:
-        api: Any = client.api
-        pieces: Iterator[tuple[bytes | None, bytes | None]] = api.attach(
-            name, stdout=True, stderr=True, stream=True, logs=True, demux=True
-        )
-        return pieces
-
-    stream = engine.stream(attach, doing="reading what the container says")
-    async with contextlib.aclosing(stream) as pieces:
-        async for piece in pieces:
-            for number, data in enumerate(piece):
-                for line in assemblers[number].feed(data) if data else ():
-                    yield number == 0, line
-    for number, assembler in enumerate(assemblers):
-        for line in assembler.finish():
-            yield number == 0, line
-
-
 def _message(line: str) -> dict[str, Any] | None:
     try:
         found = json.loads(line)
@@ -172,10 +159,29 @@ def _message(line: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "type" in found else None
 
 
-def _end_of(client: DockerClient, name: str) -> str:
-    client.api.wait(name)
+def _look(client: DockerClient, name: str) -> tuple[bool, str, tuple[list[str], list[str]]]:
+    """Whether it runs, else how it ended, and the whole lines of its stdout and stderr so far.
+
+    It lives for seconds and says little. Following its output instead may miss all of it, or never
+    end, when the container ends while the connection is made.
+    """
     api: Any = client.api
+    # The state first: what an ended container has printed is complete.
     state = api.inspect_container(name)["State"]
+    running = state.get("Status") in ("created", "running")
+    end = f"The container ended with exit code {state.get('ExitCode')} and said nothing."
     if state.get("OOMKilled"):
-        return "The container ran out of memory."
-    return f"The container ended with exit code {state.get('ExitCode')} and said nothing."
+        end = "The container ran out of memory."
+    stdout, stderr = (
+        _whole_lines(
+            api.logs(name, stdout=stream == "stdout", stderr=stream == "stderr"), ended=not running
+        )
+        for stream in ("stdout", "stderr")
+    )
+    return running, end, (stdout, stderr)
+
+
+def _whole_lines(data: bytes, *, ended: bool) -> list[str]:
+    assembler = LineAssembler()
+    lines = assembler.feed(data)
+    return [*lines, *assembler.finish()] if ended else lines

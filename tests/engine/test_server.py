@@ -310,8 +310,7 @@ async def test_a_name_that_somebody_else_has(
     with pytest.raises(TorbizError) as caught:
         await services.sharing.start(services.sharing.default_request())
     assert caught.value.code == "container_name_taken"
-    assert f"image {base_image}" in caught.value.details
-    assert "state created" in caught.value.details
+    assert f"Image {base_image}, state created, created 20" in caught.value.why
     assert containers(client, name)[0].status == "created"
     await serve(services, replace=True)
     assert await services.sharing.stop() is not None

@@ -173,8 +173,14 @@ def test_limits_and_odd_paths() -> None:
     assert option(made, "--memory") == option(made, "--memory-swap") == ["400000000"]
     assert option(made, "--cpus") == ["1.5"]
     assert made.host_arguments()["nano_cpus"] == 1_500_000_000
-    assert 'type=bind,"source=/home/a:b/t/logs",target=/root/.torbiz/logs' in option(
+    assert "type=bind,source=/home/a:b/t/logs,target=/root/.torbiz/logs" in option(made, "--mount")
+    made = plan(home=Path("/home/a:b,c"), tokens={"hf_token": Path("/h/hf_token")})
+    assert 'type=bind,"source=/home/a:b,c/logs",target=/root/.torbiz/logs' in option(
         made, "--mount"
+    )
+    # The engine would make a folder of a missing file that is named with --volume.
+    assert option(made, "--mount")[-1] == (
+        "type=bind,source=/h/hf_token,target=/run/secrets/hf_token,readonly"
     )
 
 

@@ -60,7 +60,7 @@ async def _start(sharing: SharingService, request: ShareRequest, *, replace: boo
             raise
         tell(f"{error.what} {error.why}")
         if await answer("Remove that container and start? [y/N] ") not in ("y", "yes"):
-            raise
+            raise TorbizError("Nothing was started.", code=error.code) from None
         await sharing.start(request, replace=True)
 
 

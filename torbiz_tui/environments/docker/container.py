@@ -162,4 +162,5 @@ def _mount_option(mount: Mount) -> tuple[str, str]:
     if ":" not in source and not mount.target.startswith(SECRETS):
         return "--volume", f"{source}:{mount.target}{ending}"
     ending = ",readonly" if mount.read_only else ""
-    return "--mount", f'type=bind,"source={source}",target={mount.target}{ending}'
+    field = f'"source={source}"' if "," in source else f"source={source}"
+    return "--mount", f"type=bind,{field},target={mount.target}{ending}"

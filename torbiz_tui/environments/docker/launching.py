@@ -124,6 +124,8 @@ class Launch:
     async def _run(self, engine: Engine, plan: ContainerPlan) -> ServerRecord:
         from docker import errors
 
+        created = ""
+
         def create(client: DockerClient) -> str:
             # `containers.create` knows no time to stop.
             api: Any = client.api
@@ -149,7 +151,7 @@ class Launch:
                 raise await self._refused(engine, error) from error
         except BaseException:
             # Also when it was cut off: what nobody knows of must not go on.
-            await asyncio.shield(self._remove_created(engine))
+            await asyncio.shield(self._remove_created(engine, created))
             raise
 
     async def _refused(self, engine: Engine, error: Any) -> TorbizError:
@@ -162,25 +164,24 @@ class Launch:
                 return _name_taken(await look_at(engine, self._container))
         return refusal(str(error.explanation or error), doing="starting the container")
 
-    async def _remove_created(self, engine: Engine) -> None:
+    async def _remove_created(self, engine: Engine, created: str) -> None:
         from docker import errors
 
         with contextlib.suppress(errors.APIError, TorbizError):
-            state = await look_at(engine, self._container)
-            if state.owner is Owner.OURS and (state.never_ran or state.running):
+            # Without an id nobody knows whether the engine has made it; a living one is not it.
+            state = await look_at(engine, created or self._container)
+            if created or (state.owner is Owner.OURS and state.never_ran):
                 await remove_container(engine, state.id, force=True)
 
 
 def _name_taken(state: ContainerState) -> TorbizError:
-    facts = [f"image {state.image}", f"state {state.status}"]
+    made = ""
     if state.created_at is not None:
-        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.created_at))
-        facts.append(f"created {made}")
+        made = time.strftime(", created %Y-%m-%d %H:%M", time.localtime(state.created_at))
     return TorbizError(
         f"The container name {state.name} is taken by something that is not a Torbiz server.",
-        why=", ".join(facts).capitalize() + ".",
+        why=f"Image {state.image}, state {state.status}{made}.",
         remedy="Remove that container (`torbiz-tui share --replace` does), or choose another name"
         " (docker.container).",
         code="container_name_taken",
-        details=tuple(facts),
     )

@@ -282,6 +282,11 @@ def test_somebody_in_the_group_since_the_last_login_is_told_to_log_in_again(
     [
         ("write /var/lib/docker/tmp/x: no space left on device", "docker_disk_full"),
         ('could not select device driver "" with capabilities: [[gpu]]', "docker_no_gpu_toolkit"),
+        (
+            "container create: container-init binary not found on the host: stat"
+            " /usr/libexec/podman/catatonit: no such file or directory",
+            "docker_no_init",
+        ),
         ("exec /bin/sh: exec format error", "docker_platform"),
         ("toomanyrequests: You have reached your pull rate limit.", "docker_pull_limit"),
         ("pull access denied for x, repository does not exist", "docker_image_unknown"),

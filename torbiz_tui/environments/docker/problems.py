@@ -220,6 +220,12 @@ _REFUSALS: tuple[tuple[str, str, str, str], ...] = (
         "Remove the image and let Setup build it again on this machine.",
     ),
     (
+        r"container-init binary not found",
+        "docker_no_init",
+        "Podman lacks the init process that it puts into containers",
+        "Install catatonit (Debian, Ubuntu, Fedora: the package of that name), then try again.",
+    ),
+    (
         r"toomanyrequests|pull rate limit",
         "docker_pull_limit",
         "The registry allows no more downloads now",

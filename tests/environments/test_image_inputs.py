@@ -18,7 +18,6 @@ from tests.engine.package_index import make_wheel
 from torbiz_tui.config import Config
 from torbiz_tui.environments.docker.build_context import (
     BuildContext,
-    image_folder,
     inputs_digest,
     requirements,
     uv_version,

@@ -13,6 +13,8 @@ from tests.cli.fakes import Scene
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _no_settings_from_outside: None) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("TORBIZ_HOME", str(folder))
+    # The model cache of whoever runs the tests has sizes of its own.
+    monkeypatch.setenv("TORBIZ_DOCKER_MODEL_CACHE", str(tmp_path / "huggingface"))
     return folder
 
 

@@ -14,7 +14,18 @@ from torbiz_tui.cli import main
 from torbiz_tui.config import example_text
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("setup", "doctor", "share", "status", "stop", "ask", "logs", "models", "clean", "config")
+COMMANDS = (
+    "setup",
+    "doctor",
+    "share",
+    "status",
+    "stop",
+    "ask",
+    "logs",
+    "models",
+    "clean",
+    "config",
+)
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,24 @@ async def test_docker_stop_by_hand_is_no_failure(
             await asyncio.sleep(0.05)
 
 
+async def test_docker_rm_by_hand_leaves_no_token(
+    make: Callable[..., Services],
+    demo_home: Path,
+    client: docker.DockerClient,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
+    closed = make()
+    await serve(closed)
+    await closed.sharing.close()
+    held = demo_home / "run" / "secrets" / name
+    assert held.exists()
+    await asyncio.to_thread(client.containers.get(name).remove, force=True)
+    assert (await make().sharing.attach()).phase is Phase.STOPPED
+    assert not held.exists()
+
+
 async def test_docker_restart_by_hand(
     make: Callable[..., Services], client: docker.DockerClient, name: str
 ) -> None:

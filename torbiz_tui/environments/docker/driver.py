@@ -19,12 +19,12 @@ from torbiz_tui.environments.base import (
     ServerSpec,
 )
 from torbiz_tui.environments.docker.ending import exit_report, remove_container, stop_container
-from torbiz_tui.environments.docker.engine import EngineFinder
+from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.image import PetalsImage
 from torbiz_tui.environments.docker.launching import ENVIRONMENT, Launch
 from torbiz_tui.environments.docker.records import record_of, state_of
-from torbiz_tui.environments.docker.secrets_files import remove_tokens
+from torbiz_tui.environments.docker.secrets_files import has_tokens, remove_tokens
 from torbiz_tui.environments.docker.watching import Sight, inspect, look_at, sights
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
@@ -102,11 +102,32 @@ class DockerDriver(EnvironmentDriver):
         try:
             data = await inspect(engine, self._container)
         except errors.NotFound:
+            await self._remove_left_tokens(engine)
             return None
         state = state_of(data)
         if state.owner is Owner.OTHER or state.never_ran:
             return None
         return record_of(data, self.name)
+
+    async def _remove_left_tokens(self, engine: Engine) -> None:
+        """Remove the tokens of a container that somebody else has removed."""
+        from docker import errors
+        from filelock import FileLock
+
+        if not has_tokens(self._paths, self._container):
+            return
+        lock = FileLock(self._paths.run / "share.lock")
+        try:
+            lock.acquire(timeout=0)
+        except OSError:
+            # Somebody is just starting a container with them (or nothing can be written here).
+            return
+        try:
+            await inspect(engine, self._container)
+        except errors.NotFound:
+            remove_tokens(self._paths, self._container)
+        finally:
+            lock.release()
 
     async def is_running(self, record: ServerRecord) -> bool:
         """Whether it lives, also frozen. Raises TorbizError when the engine does not answer."""

@@ -52,6 +52,11 @@ def write_tokens(paths: Paths, container: str, secrets: Mapping[str, str]) -> No
         ) from error
 
 
+def has_tokens(paths: Paths, container: str) -> bool:
+    """Whether files of an earlier start are there."""
+    return _folder(paths, container).exists()
+
+
 def remove_tokens(paths: Paths, container: str) -> None:
     """Remove the files of a container that is gone."""
     shutil.rmtree(_folder(paths, container), ignore_errors=True)

@@ -255,6 +255,16 @@ def test_status_of_a_machine_that_shares_nothing(scene: Scene, capsys: Capture) 
     assert capsys.readouterr().out == "Not sharing.\n"
 
 
+def test_status_where_no_engine_answers_does_not_claim_to_know(
+    scene: Scene, capsys: Capture
+) -> None:
+    scene.state = SharingState(lost="Docker is not running. There is no /run/docker.sock.")
+    assert main(["status"]) == 4
+    said = capsys.readouterr().out
+    assert "Not sharing." not in said
+    assert "Docker is not running." in said
+
+
 def test_stop_is_content_when_nothing_runs(scene: Scene, capsys: Capture) -> None:
     assert main(["stop"]) == 0
     assert "nothing to stop" in capsys.readouterr().err

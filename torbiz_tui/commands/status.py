@@ -101,6 +101,8 @@ def as_json(
 def in_words(state: SharingState, environment: str) -> list[str]:
     """The state as lines for a person."""
     if state.phase is Phase.STOPPED or state.spec is None:
+        if state.lost:
+            return ["Nobody can tell whether this machine is sharing.", state.lost]
         return ["Not sharing."]
     rows = [("state", state.phase.value)]
     if state.phase is Phase.STARTING:

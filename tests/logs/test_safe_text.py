@@ -60,6 +60,9 @@ def test_tokens_are_redacted() -> None:
     ):
         assert secret[3:] not in redact(text), text
     assert redact("a block token of 12 words") == "a block token of 12 words"
+    # The file that holds a token is no token.
+    option = "--env HF_TOKEN_PATH=/run/secrets/hf_token \\\n    --init"
+    assert redact(option) == option
 
 
 def test_the_log_file_holds_no_token(tmp_path: Path) -> None:

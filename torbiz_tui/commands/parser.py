@@ -121,7 +121,8 @@ def _global_options() -> Parser:
 def _setting(parser: Any, key: str, metavar: str, **more: Any) -> None:
     """Add the option of a key; the configuration checks its value, with all others."""
     setting = SETTINGS[key]
-    text = f"{setting.doc[0].lower()}{setting.doc[1:]}"
+    # Not in an abbreviation such as TCP.
+    text = setting.doc if setting.doc[:2].isupper() else setting.doc[0].lower() + setting.doc[1:]
     if setting.kind.accepted != Text.accepted:
         text += f" Accepted: {setting.kind.accepted}."
     more.setdefault("metavar", metavar)

@@ -193,7 +193,17 @@ def private_engine(private_engines: Callable[..., PrivateEngine]) -> PrivateEngi
 
 @pytest.fixture(scope="session")
 def podman_service() -> Iterator[PodmanService]:
-    """Podman's service with a store of its own."""
+    """Podman's service with a store of its own, the same for all tests."""
+    yield from _running_podman()
+
+
+@pytest.fixture
+def empty_podman_service() -> Iterator[PodmanService]:
+    """Podman's service with an empty store."""
+    yield from _running_podman()
+
+
+def _running_podman() -> Iterator[PodmanService]:
     if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("podman"):
         pytest.skip("a Podman service of the test's own needs Linux, root and podman")
     service = PodmanService(Path(tempfile.mkdtemp(prefix="torbiz-podman-")))

@@ -176,11 +176,11 @@ async def test_a_container_that_runs_stays_with_its_image(
 
 
 async def test_podmans_images_are_told_apart_too(
-    podman_service: PodmanService,
+    empty_podman_service: PodmanService,
 ) -> None:
     """It puts a registry before short names, labels the stages as well, and counts no layers."""
-    client = docker.DockerClient(base_url=podman_service.host, timeout=60)
-    config = DockerConfig(host=podman_service.host)
+    client = docker.DockerClient(base_url=empty_podman_service.host, timeout=60)
+    config = DockerConfig(host=empty_podman_service.host)
     inventory = DockerInventory(EngineFinder(config), config)
     build(client, "FROM scratch\nCOPY base /base", BASE, {"base": 20 * MB})
     dockerfile, files = two_stages(f"docker.io/{BASE}")

@@ -87,6 +87,7 @@ class TorbizApp(App[None]):
         self._watch_sharing()
         self.set_timer(_ATTACH_AFTER_S, self._started)
         self.set_interval(1.0, self._tell_log_failures)
+        self.set_interval(_LOOK_AGAIN_S, self._look_again)
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
@@ -131,7 +132,9 @@ class TorbizApp(App[None]):
 
     def _look_again(self) -> None:
         """A server may have been started from a shell or another terminal meanwhile."""
-        if not self.services.sharing.state.active:
+        state = self.services.sharing.state
+        # Out of sight, the service itself looks again.
+        if not state.active and not state.lost:
             self._find_server()
 
     @work(group="sharing", exclusive=True, exit_on_error=False)

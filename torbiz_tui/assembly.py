@@ -77,6 +77,7 @@ class Services:
             self.engines or EngineFinder(self.config.docker),
             self.config.docker,
             self.image or PetalsImage(self.paths, self.config),
+            stop_grace_s=self.config.share.stop_grace_s,
         )
 
     @property

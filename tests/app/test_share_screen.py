@@ -247,3 +247,31 @@ async def test_the_command_behind_it_can_be_read(services: FakeServices) -> None
         await until_shown(pilot, "docker run --rm torbiz --port 31337", "It holds no token")
         await pilot.press("escape")
         await until_gone(pilot, "It holds no token")
+
+
+async def test_a_server_stopped_from_elsewhere_is_said_above_the_form(
+    services: FakeServices,
+) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        event = SharingEvent(time.time(), "The server was stopped from elsewhere")
+        services.sharing.become(SharingState(events=(event,)))
+        await until_shown(pilot, "Start sharing", "The server was stopped from elsewhere.")
+
+
+async def test_an_engine_that_does_not_answer_is_said_above_the_form(
+    services: FakeServices,
+) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SharingState(lost="Docker is not running."))
+        await until_shown(pilot, "Docker is not running. Whether", "no contact")
+        services.sharing.become(SharingState())
+        await until_gone(pilot, "Docker is not running.")
+
+
+async def test_a_server_that_another_program_starts_is_noticed(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Start sharing")
+        before = services.sharing.attached
+        await until(pilot, lambda: services.sharing.attached > before, "looked again")

@@ -224,6 +224,8 @@ def _cleaning(found: Sequence[Candidate]) -> str:
     for candidate in found:
         what = f"stays. {candidate.in_use}" if candidate.in_use else memory(candidate.bytes)
         lines.append(f"{candidate.kind} {candidate.name}: {what}")
+        if candidate.by_name and not candidate.in_use:
+            lines.append("  This program has not made it: it only has the configured name.")
     freed = sum(candidate.bytes for candidate in found if not candidate.in_use)
     return "\n".join([*lines, "", f"Removing it frees {memory(freed)}."])
 

@@ -48,6 +48,7 @@ class ShareScreen(ModeScreen):
         self._starting = False
         self._editing = False
         self._shown_phase: Phase | None = None
+        self._telling_lost = False
 
     def compose_body(self) -> Iterator[Widget]:
         """Both, one of them shown."""
@@ -84,6 +85,7 @@ class ShareScreen(ModeScreen):
                 self.notice.close()
         show_form = state.phase is Phase.STOPPED or (state.phase is Phase.FAILED and self._editing)
         changed = panel.display == show_form or state.phase is not self._shown_phase
+        self._tell_what_the_form_hides(state)
         self._shown_phase = state.phase
         form.display = show_form
         panel.display = not show_form
@@ -92,6 +94,19 @@ class ShareScreen(ModeScreen):
         if changed:
             self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
             self.refresh_bindings()
+
+    def _tell_what_the_form_hides(self, state: SharingState) -> None:
+        """The form replaces the panel's events: how the server ended, that nobody can look."""
+        if state.phase is not Phase.STOPPED:
+            return
+        ended_alone = self._shown_phase in (Phase.STARTING, Phase.SERVING)
+        if state.lost and not self._telling_lost:
+            self.notice.show_text(f"{state.lost} Whether this machine shares cannot be told now.")
+        elif self._telling_lost and not state.lost:
+            self.notice.close()
+        elif ended_alone and state.events:
+            self.notice.show_text(f"{state.events[-1].text}.")
+        self._telling_lost = bool(state.lost)
 
     def _focus_main(self, *, show_form: bool, failed: bool) -> None:
         if show_form:

@@ -29,7 +29,8 @@ class Candidate:
 
     `kind` is `container` or `image`; `bytes` is what its removal frees (of layers that several of
     ours share, the last one frees them, so the sum is that of all together); `why_ours` and
-    `in_use` are for people, `in_use` is empty when it can be removed.
+    `in_use` are for people, `in_use` is empty when it can be removed. `by_name`: it does not carry
+    our label, only the configured name.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Candidate:
     why_ours: str
     in_use: str = ""
     references: tuple[str, ...] = ()
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _container(box: ContainerInfo) -> Candidate:
         id=box.id,
         bytes=box.bytes or 0,
         why_ours=_why(box.owner),
+        by_name=box.owner is Owner.NAMED,
         in_use=f"It is {'paused' if box.paused else 'running'}." if box.running else "",
     )
 
@@ -128,6 +131,7 @@ def _image(image: ImageInfo, holdings: Holdings, config: DockerConfig) -> Candid
         id=image.id,
         bytes=holdings.freed.get(image.id, 0),
         why_ours=why,
+        by_name=image.owner is Owner.NAMED,
         in_use=f"The container {', '.join(holding)} is made from it." if holding else "",
         references=references,
     )

@@ -51,7 +51,11 @@ def client_argv(endpoint: Endpoint) -> list[str]:
 
 
 def docker_commands(
-    config: DockerConfig, endpoint: Endpoint | None = None, *, prune_note: str = ""
+    config: DockerConfig,
+    endpoint: Endpoint | None = None,
+    *,
+    prune_note: str = "",
+    stop_grace_s: int = 20,
 ) -> list[DockerCommand]:
     """The guide's commands for advanced users, with the names of this configuration.
 
@@ -69,7 +73,7 @@ def docker_commands(
         DockerCommand(
             "stop",
             "Stop the container",
-            line("stop", "-t", "20", name),
+            line("stop", "-t", str(stop_grace_s), name),
             "Petals announces its blocks offline first; docker alone would wait 10 s only.",
         ),
         DockerCommand("shell", "Open a shell in the container", line("exec", "-it", name, "bash")),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torbiz_tui.config import DockerConfig
+from torbiz_tui.config import DockerConfig, ShareConfig
 from torbiz_tui.environments.docker.cleanup import (
     Candidate,
     Cleaned,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STOP_GRACE_S = 20
 _SIZES_TIMEOUT_S = 60.0
 _RETRY_S = 0.3
 
@@ -94,9 +94,15 @@ class DockerInventory:
     """
 
     def __init__(
-        self, finder: EngineFinder, config: DockerConfig, image: PetalsImage | None = None
+        self,
+        finder: EngineFinder,
+        config: DockerConfig,
+        image: PetalsImage | None = None,
+        *,
+        stop_grace_s: float = ShareConfig.stop_grace_s,
     ) -> None:
         self._finder = finder
+        self._grace_s = math.ceil(stop_grace_s)
         self.config = config
         self._image = image
 
@@ -171,20 +177,20 @@ class DockerInventory:
             await self._container_call(name, lambda api: api.unpause(name), "waking the container")
 
         def stop(client: DockerClient) -> int:
-            client.api.stop(name, timeout=STOP_GRACE_S)
+            client.api.stop(name, timeout=self._grace_s)
             state = client.api.inspect_container(name)["State"]
             return int(state.get("ExitCode", 0))
 
         engine = await self._finder.engine()
         try:
-            code = await engine.call(stop, doing=f"stopping {name}", timeout_s=STOP_GRACE_S + 15.0)
+            code = await engine.call(stop, doing=f"stopping {name}", timeout_s=self._grace_s + 15.0)
         except Exception as error:
             # A container that is removed at its end is gone by now.
             if not _is_not_found(error):
                 raise
             return f"{name} is stopped and gone."
         if code == 137:
-            return f"{name} did not stop within {STOP_GRACE_S} s and was killed."
+            return f"{name} did not stop within {self._grace_s} s and was killed."
         return f"{name} is stopped (exit code {code})."
 
     async def unpause(self, name: str = "") -> None:
@@ -302,7 +308,12 @@ class DockerInventory:
     async def commands(self, overview: Overview | None = None) -> list[DockerCommand]:
         """The guide's commands for advanced users, with the facts of this engine."""
         overview = overview or await self.overview()
-        return docker_commands(self.config, overview.endpoint, prune_note=overview.prune_text)
+        return docker_commands(
+            self.config,
+            overview.endpoint,
+            prune_note=overview.prune_text,
+            stop_grace_s=self._grace_s,
+        )
 
     def close(self) -> None:
         """Close the connections to the engine."""

@@ -1,6 +1,9 @@
 """Make the pictures in docs/screens: the real app on the real demo, at two sizes.
 
-python docs/capture_screens.py
+python docs/capture_screens.py [docker]
+
+With `docker` those of hosting in Docker alone, which need an engine; what to build the image on is
+taken from TORBIZ_DOCKER_BASE_IMAGE.
 """
 
 from __future__ import annotations
@@ -10,7 +13,15 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    Until = Callable[..., Awaitable[None]]
+    Save = Callable[[Pilot[None], str], Awaitable[None]]
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -21,10 +32,8 @@ QUESTION = "How do I join a private swarm?"
 TIMEOUT_S = 120.0
 
 
-async def capture(home: Path) -> None:
+async def capture(home: Path, *, docker: bool) -> None:
     """Walk through the screens and save each at both sizes."""
-    from textual.pilot import Pilot
-
     from tests.app.seeing import screen_text
     from torbiz_tui.app import TorbizApp
     from torbiz_tui.assembly import build_services
@@ -36,10 +45,11 @@ async def capture(home: Path) -> None:
     paths.ensure()
     start_logging(paths)
     python = "/usr/bin/python3.11"
-    values: dict[str, object] = {"demo": True}
+    values: dict[str, object] = {"demo": True, "environment": "docker" if docker else "native"}
     if Path(python).exists():
         values["petals.python"] = python
-    services = build_services(load_config(paths.config_file, values, {}).config, paths)
+    environ = {name: value for name, value in os.environ.items() if "TORBIZ_DOCKER" in name}
+    services = build_services(load_config(paths.config_file, values, environ).config, paths)
     app = TorbizApp(services, "setup")
 
     async def until(pilot: Pilot[None], *texts: str) -> None:
@@ -64,27 +74,37 @@ async def capture(home: Path) -> None:
         await until(pilot, "Set up this machine")
         await pilot.press("enter")
         await until(pilot, "This machine is ready")
-        await save(pilot, "setup")
+        await save(pilot, "setup-docker" if docker else "setup")
         await pilot.press("f2")
         await until(pilot, "Start sharing")
         await pilot.press("ctrl+s")
         await until(pilot, "Sharing torbiz-demo")
-        await pilot.press("f3")
-        await until(pilot, "demo model")
-        for question in ("What is Petals?", QUESTION):
-            await pilot.press(*question, "enter")
-            await until(pilot, question)
-            await until(pilot, "tokens/s")
-            await pilot.pause(2.0)
-        await save(pilot, "ask")
-        await pilot.press("f2")
-        await until(pilot, "Sharing torbiz-demo")
-        await save(pilot, "share")
-        await pilot.press("f4")
-        await until(pilot, "petals_seeder.log")
-        await save(pilot, "logs")
+        if docker:
+            await pilot.press("f1", "d")
+            await until(pilot, "Stop the container")
+            await save(pilot, "docker-panel")
+        else:
+            await walk_on(pilot, until, save)
     await services.sharing.stop()
     await services.close()
+
+
+async def walk_on(pilot: Pilot[None], until: Until, save: Save) -> None:
+    """Ask, look at what is shared, and at a log."""
+    await pilot.press("f3")
+    await until(pilot, "demo model")
+    for question in ("What is Petals?", QUESTION):
+        await pilot.press(*question, "enter")
+        await until(pilot, question)
+        await until(pilot, "tokens/s")
+        await pilot.pause(2.0)
+    await save(pilot, "ask")
+    await pilot.press("f2")
+    await until(pilot, "Sharing torbiz-demo")
+    await save(pilot, "share")
+    await pilot.press("f4")
+    await until(pilot, "petals_seeder.log")
+    await save(pilot, "logs")
 
 
 def main() -> int:
@@ -98,7 +118,7 @@ def main() -> int:
             shutil.copytree(ROOT / name, checkout / name)
         paths.bundled = lambda: checkout  # type: ignore[assignment]
         os.environ["HOME"] = str(HOME)
-        asyncio.run(capture(HOME / ".torbiz"))
+        asyncio.run(capture(HOME / ".torbiz", docker="docker" in sys.argv[1:]))
     finally:
         shutil.rmtree(HOME)
     return 0

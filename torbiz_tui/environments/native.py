@@ -45,6 +45,7 @@ from torbiz_tui.environments.processes import (
     wait_gone,
 )
 from torbiz_tui.environments.seeder_command import seeder_arguments
+from torbiz_tui.environments.share_lock import share_lock
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import follow
 from torbiz_tui.logs.writing import logger, rotate
@@ -69,6 +70,7 @@ class NativeDriver(EnvironmentDriver):
         self.stack = PetalsStack(paths, config.petals)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._sampled: dict[int, psutil.Process] = {}
+        self._told_of_record = ""
 
     @property
     def _record_file(self) -> Path:
@@ -90,22 +92,9 @@ class NativeDriver(EnvironmentDriver):
         *,
         replace: bool = False,  # noqa: ARG002 (nothing but ours can stand in the way)
     ) -> NativeRecord:
-        from filelock import FileLock, Timeout
-
         self.stack.require_ready()
-        lock = FileLock(self._paths.run / "share.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise TorbizError(
-                "Another torbiz-tui is just starting to share.",
-                remedy="Wait a moment, then look at its state on the Share screen.",
-                code="already_sharing",
-            ) from None
-        try:
+        with share_lock(self._paths):
             return await self._start_locked(spec, secrets)
-        finally:
-            lock.release()
 
     async def _start_locked(self, spec: ServerSpec, secrets: Mapping[str, str]) -> NativeRecord:
         running = await self.find_server()
@@ -189,7 +178,10 @@ class NativeDriver(EnvironmentDriver):
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger("sharing").warning("%s cannot be read: %s", self._record_file, error)
+            # It is looked at again every few seconds.
+            if str(error) != self._told_of_record:
+                self._told_of_record = str(error)
+                logger("sharing").warning("%s cannot be read: %s", self._record_file, error)
             return None
 
     async def is_running(self, record: ServerRecord) -> bool:

@@ -26,6 +26,7 @@ from torbiz_tui.environments.docker.launching import ENVIRONMENT, Launch
 from torbiz_tui.environments.docker.records import record_of, state_of
 from torbiz_tui.environments.docker.secrets_files import has_tokens, remove_tokens
 from torbiz_tui.environments.docker.watching import Sight, inspect, look_at, sights
+from torbiz_tui.environments.share_lock import share_lock
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
@@ -77,21 +78,8 @@ class DockerDriver(EnvironmentDriver):
     async def start_server(
         self, spec: ServerSpec, secrets: Mapping[str, str], *, replace: bool = False
     ) -> ServerRecord:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self._paths.run / "share.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise TorbizError(
-                "Another torbiz-tui is just starting to share.",
-                remedy="Wait a moment, then look at its state on the Share screen.",
-                code="already_sharing",
-            ) from None
-        try:
+        with share_lock(self._paths):
             return await self._launch.start(spec, secrets, replace=replace)
-        finally:
-            lock.release()
 
     # Watching
 

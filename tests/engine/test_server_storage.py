@@ -159,7 +159,7 @@ async def test_a_full_disk_of_the_engine_is_said(
     base_image: str,
     engine_name: Callable[[str], str],
 ) -> None:
-    daemon = private_engines("400m")
+    daemon = private_engines("700m")
     there = docker.DockerClient(base_url=daemon.host, timeout=60)
     copy_image(base_image, client, there)
     there.close()

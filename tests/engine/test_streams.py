@@ -201,7 +201,8 @@ async def test_an_engine_that_is_killed_is_not_the_end_of_a_stream(
     engine = await find_at(private_engine)
     own = docker.DockerClient(base_url=private_engine.host)
     copy_image(base_image, client, own)
-    container = run("echo ready; sleep 300", own)
+    # An attached reader may miss what was printed at the very moment of attaching.
+    container = run("while sleep 0.1; do echo ready; done", own)
     opens = {
         "logs": lambda client: client.api.logs(str(container.id), stream=True, follow=True),
         "attach": lambda client: client.api.attach(container.id, stream=True, logs=True),

@@ -6,13 +6,12 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from chat_answer import Answer
 from chat_errors import ChatError, as_ranges, missing_blocks
 from chat_prompt import EncodedPrompt, PromptFormat, TemplateRefusedError
-from json_lines import GenerateRequest
 from log_lines import runner_logger
 from model_source import hub_token
 from session_repairs import repair_sessions
@@ -37,36 +36,6 @@ class ChatSettings:
     request_timeout: float
     connect_timeout: float
     max_retries: int
-
-
-@dataclass
-class Answer:
-    """An answer in the making. `deliver` returns whether the person still gets the text."""
-
-    request: GenerateRequest
-    deliver: Callable[[str], bool]
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    tokens: list[int] = field(default_factory=list)
-    started_at: float = field(default_factory=time.monotonic)
-    first_token_at: float | None = None
-    last_token_at: float | None = None
-
-    def counts(self) -> dict[str, Any]:
-        """Return `usage` and `timing` as the protocol has them."""
-        usage = {
-            "prompt_tokens": self.prompt_tokens,
-            "reused_tokens": self.reused_tokens,
-            "completion_tokens": len(self.tokens),
-        }
-        first, last = self.first_token_at, self.last_token_at
-        spent = last - first if first is not None and last is not None else 0.0
-        timing = {
-            "first_token_s": round(first - self.started_at, 3) if first is not None else 0.0,
-            "tokens_per_s": round((len(self.tokens) - 1) / spent, 2) if spent > 0 else 0.0,
-        }
-        return {"usage": usage, "timing": timing}
 
 
 class SwarmModel:

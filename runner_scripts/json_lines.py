@@ -50,7 +50,11 @@ class ProtocolWriter:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """A question: the whole conversation, and how to answer it."""
+    """A question: the whole conversation, and how to answer it.
+
+    With `prompt` in place of messages, that text is continued as it stands. Questions of one
+    `conversation` share a session. The answer ends before the first of the `stop` texts.
+    """
 
     id: str
     messages: tuple[dict[str, str], ...]
@@ -58,6 +62,9 @@ class GenerateRequest:
     temperature: float
     top_p: float
     seed: int | None
+    stop: tuple[str, ...] = ()
+    prompt: str | None = None
+    conversation: str = ""
 
 
 @dataclass(frozen=True)

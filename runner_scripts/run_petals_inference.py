@@ -79,7 +79,7 @@ class _Turn:
     """A question that waits or runs; only one of its ends is told to the app."""
 
     def __init__(self, request: GenerateRequest, writer: ProtocolWriter) -> None:
-        from chat_session import Answer
+        from chat_answer import Answer
 
         self.answer = Answer(request, self._deliver)
         self._writer = writer
@@ -351,7 +351,7 @@ def answer_once(options: argparse.Namespace) -> int:
         model = start_model(options, status)
         status("routing")
         model.check_route()
-        from chat_session import Answer
+        from chat_answer import Answer
 
         model.generate(Answer(request, deliver))
     except ChatError as error:

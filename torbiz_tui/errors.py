@@ -59,9 +59,24 @@ class UsageError(TorbizError):
 
 
 class NotServedError(TorbizError):
-    """Nobody serves the model, or some of its blocks."""
+    """Nobody serves the model, or some of its blocks.
+
+    `missing` are the ranges of blocks [first, end), empty where they are not known.
+    """
 
     exit_code = ExitCode.NOT_SERVED
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        remedy: str = "",
+        code: str = "missing_blocks",
+        missing: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        super().__init__(what, why=why, remedy=remedy, code=code)
+        self.missing = missing
 
 
 class BlockedError(TorbizError):

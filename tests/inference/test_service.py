@@ -96,7 +96,7 @@ async def answer(
                 text += event.text
             elif isinstance(event, StageChanged):
                 stages.append(event.stage)
-            else:
+            elif isinstance(event, AnswerDone):
                 done = event
     assert done is not None
     return text, done, stages

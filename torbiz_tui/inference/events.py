@@ -1,4 +1,4 @@
-"""What a chat answers with, piece by piece."""
+"""What a chat is made of: turns, options, routes, and the events that an answer comes in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ FinishReason = Literal["stop", "length", "cancelled"]
 STAGE_TITLES = {
     "importing": "Loading Petals",
     "tokenizer": "Loading the tokenizer",
+    "loading": "Loading the model's weights",
     "connecting": "Connecting to the swarm",
     "routing": "Finding servers",
     "ready": "Ready",
@@ -27,19 +28,92 @@ class Message:
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """How to answer; temperature 0 is greedy, `seed` None is a different answer each time."""
+    """How to answer; temperature 0 is greedy, `seed` None is a different answer each time.
+
+    The answer ends before the first of the `stop` texts, which is not part of it.
+    """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A server on the way through the blocks: it computes `first` to `end` (not included)."""
+
+    first: int
+    end: int
+    peer: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        """Blocks and server for people: `0–7 via alice (…vYA3Rn)`."""
+        blocks = blocks_text(((self.first, self.end),))
+        short = "…" + self.peer[-6:]
+        return f"{blocks} via {f'{self.name} ({short})' if self.name else short}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which servers would answer now; `missing` are [first, end) ranges that nobody serves.
+
+    `local`: the model is loaded in this machine's memory, and no swarm is asked.
+    """
+
+    num_blocks: int
+    hops: tuple[Hop, ...] = ()
+    missing: tuple[tuple[int, int], ...] = ()
+    local: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether a question can be answered."""
+        return self.local or not self.missing
+
+    def __str__(self) -> str:
+        """The route in a line for people."""
+        if self.local:
+            return f"all {self.num_blocks} blocks on this machine"
+        if self.missing:
+            return f"nobody serves blocks {blocks_text(self.missing)} of {self.num_blocks}"
+        return " → ".join(map(str, self.hops))
+
+
+def blocks_text(ranges: tuple[tuple[int, int], ...]) -> str:
+    """Ranges [first, end) as people count them: `8–15, 20`."""
+    parts = [f"{first}–{end - 1}" if end - first > 1 else f"{first}" for first, end in ranges]
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class StageChanged:
-    """The runner is warming up: `stage` is a key of STAGE_TITLES."""
+    """The runner is warming up: `stage` is a key of STAGE_TITLES, empty when none runs."""
 
     stage: str
+
+
+@dataclass(frozen=True)
+class RouteChanged:
+    """The servers that would answer are others now."""
+
+    route: Route
+
+
+@dataclass(frozen=True)
+class AnswerStarted:
+    """The question is on its way; the counts are tokens.
+
+    `reused_tokens` were still in the session's cache. `dropped_messages` of the oldest ones after
+    the system prompt did not fit into a session any more, and the model does not see them.
+    """
+
+    prompt_tokens: int
+    reused_tokens: int
+    dropped_messages: int
+    route: Route
 
 
 @dataclass(frozen=True)
@@ -50,8 +124,24 @@ class TokenReceived:
 
 
 @dataclass(frozen=True)
+class Recovering:
+    """A server was lost; another is looked for to compute blocks `first` to `end`."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The answer goes on with other servers, after so many seconds."""
+
+    seconds: float
+    route: Route
+
+
+@dataclass(frozen=True)
 class AnswerDone:
-    """The answer is complete; times in seconds."""
+    """The answer is complete; times in seconds. `route` is what computed its last token."""
 
     finish_reason: FinishReason
     prompt_tokens: int
@@ -59,6 +149,15 @@ class AnswerDone:
     completion_tokens: int
     first_token_s: float
     tokens_per_s: float
+    route: Route | None = None
 
 
-ChatEvent = StageChanged | TokenReceived | AnswerDone
+ChatEvent = (
+    StageChanged
+    | RouteChanged
+    | AnswerStarted
+    | TokenReceived
+    | Recovering
+    | Recovered
+    | AnswerDone
+)

@@ -224,7 +224,7 @@ class AskScreen(ModeScreen):
                 if not answer.pieces:
                     self._do("Writing")
                 await answer.write(event.text)
-            else:
+            elif isinstance(event, AnswerDone):
                 await self._answered(text, answer, event)
 
     def _messages(self, text: str) -> list[Message]:

@@ -54,13 +54,20 @@ class Terminal:
         """Type."""
         self._child.send(keys)
 
+    def read_undrawn(self, timeout_s: float) -> bytes:
+        """Keep what comes within the time without drawing it; empty when nothing came."""
+        try:
+            data = bytes(self._child.read_nonblocking(65536, timeout_s))
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return b""
+        self.written += data
+        return data
+
     def read(self, timeout_s: float) -> bool:
         """Draw what comes within the time; False when nothing came or the program has ended."""
-        try:
-            data = self._child.read_nonblocking(65536, timeout_s)
-        except (pexpect.TIMEOUT, pexpect.EOF):
+        data = self.read_undrawn(timeout_s)
+        if not data:
             return False
-        self.written += data
         # pyte knows no private CSI sequences with < or >, and would print their ends.
         self._stream.feed(re.sub(rb"\x1b\[[<>=][0-9;]*[a-z]", b"", data))
         return True

@@ -36,6 +36,7 @@ _PEER = Text(
     "a peer's address such as /ip4/192.0.2.7/tcp/31337/p2p/QmPeerIdentity", is_peer_address
 )
 _ADDRESS = Text("an address such as /ip4/192.0.2.7/tcp/31337", is_address)
+_STOP = Text("a text of 1 to 200 characters", lambda text: 0 < len(text) <= 200)
 _DAY_S = 86_400
 
 
@@ -150,6 +151,28 @@ class AskConfig:
         Whole(0, 2**63 - 1, optional=True),
         "Makes answers with a temperature repeatable; null gives another one each time.",
         "--seed",
+    )
+    stop: tuple[str, ...] = _key(
+        (),
+        TextList(_STOP, most=16),
+        "An answer ends before the first of these texts.",
+        "--stop",
+    )
+    local: bool = _key(
+        False,
+        Flag(),
+        "Load the model into this machine's memory and ask no swarm.",
+        "--local",
+    )
+    session_tokens: int = _key(
+        2048,
+        Whole(16, 1_000_000),
+        "Tokens of a conversation that the servers keep; beyond it the oldest turns are left out.",
+    )
+    keep_warm_s: float = _key(
+        300.0,
+        Number(0, _DAY_S),
+        "Seconds that the chat runner stays after the last program has left it; 0 ends it at once.",
     )
     start_timeout_s: float = _key(
         120.0, Number(0, _DAY_S, above=True), "Seconds that the chat runner has to become ready."

@@ -252,14 +252,16 @@ class Size(Kind):
 
 @dataclass(frozen=True)
 class TextList(Kind):
-    """Texts of one form; in a variable they are separated by commas."""
+    """Texts of one form, at most so many; in a variable they are separated by commas."""
 
     item: Text
+    most: int | None = None
 
     @property
     def accepted(self) -> str:  # type: ignore[override]
         """The form in words."""
-        return f"a list; each item is {self.item.accepted}"
+        length = "" if self.most is None else f" of at most {self.most}"
+        return f"a list{length}; each item is {self.item.accepted}"
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Items between commas; blanks around them do not count."""
@@ -267,7 +269,7 @@ class TextList(Kind):
 
     def check(self, value: object) -> tuple[str, ...]:
         """A list or tuple of such texts."""
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, list | tuple) or len(value) > (self.most or len(value)):
             raise RejectedError
         return tuple(self.item.check(part) for part in value)
 

@@ -127,6 +127,17 @@ QUESTION = [
     _key("question.recall", "up", "recall", "Last question", "The last question (empty field)"),
 ]
 
+TRANSCRIPT = [
+    _key("transcript.down", "down,j", "down", "Down", "One line down"),
+    _key("transcript.up", "up,k", "up", "Up", "One line up"),
+    _key("transcript.page_down", "pagedown,space,ctrl+d", "page(1)", "Page down", "One page down"),
+    _key("transcript.page_up", "pageup,b,ctrl+u", "page(-1)", "Page up", "One page up"),
+    _key("transcript.top", "g,home", "top", "Top", "To the first message"),
+    _key("transcript.end", "G,end", "end", "End", "To the end, and follow"),
+    _key("transcript.previous", "K,ctrl+up", "select(-1)", "Previous", "Select the message before"),
+    _key("transcript.next", "J,ctrl+down", "select(1)", "Next", "Select the message after"),
+]
+
 LOGS = [
     _key("logs.previous", "left_square_bracket,left", "source(-1)", "Source", "Previous source"),
     Binding(
@@ -164,6 +175,7 @@ GROUPS: dict[str, list[Binding]] = {
     "Docker panel": DOCKER,
     "Share": SHARE,
     "Ask": QUESTION + ASK,
+    "Ask: reading": TRANSCRIPT,
     "Logs": LOGS + PANE,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -22,6 +23,26 @@ class ChatError(Exception):
         if fatal:
             event["fatal"] = True
         return event
+
+
+class LengthRefusedError(ChatError):
+    """A server's sessions hold fewer tokens (`limit`) than were asked for."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("context_full", f"The servers' sessions hold {limit} tokens.")
+        self.limit = limit
+
+
+def refused_length(error: BaseException) -> LengthRefusedError | None:
+    """Return what a server's refusal of a session's length says, if it is one."""
+    found = re.search(r"Cannot allocate KV cache for \d+ tokens, max = (\d+)", str(error))
+    return LengthRefusedError(int(found[1])) if found else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a server says that its attention cache is full."""
+    words = ("AllocationFailed", "Could not allocate", "attention cache is full")
+    return any(word in repr(error) for word in words)
 
 
 def missing_blocks(ranges: list[list[int]], total: int) -> ChatError:
@@ -54,7 +75,7 @@ def explain_generation_error(error: BaseException) -> ChatError:
         return ChatError("timeout", "A server of this model did not answer in time.")
     if "Maximum length exceeded" in text or "more than inference_max_length" in text:
         return ChatError("context_full", "The conversation is longer than the servers accept.")
-    if "AllocationFailed" in text or "Could not allocate" in text:
+    if is_out_of_memory(error):
         return ChatError("busy", "The servers of this model have no memory left for a new session.")
     if "dial" in text:
         # Petals keeps announcing a crashed server for minutes.

@@ -1,4 +1,4 @@
-"""The model on the swarm: one inference session, reused from turn to turn."""
+"""The model on the swarm: it answers, and reuses a conversation's session from turn to turn."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from chat_answer import Answer
-from chat_errors import ChatError, as_ranges, missing_blocks
+from chat_answer import Answer, Route
+from chat_errors import ChatError, LengthRefusedError, missing_blocks
 from chat_prompt import EncodedPrompt, PromptFormat, TemplateRefusedError
+from context_window import dropped_turns, without_dropped
+from held_tokens import HeldText
 from log_lines import runner_logger
 from model_source import hub_token
-from session_repairs import repair_sessions
+from server_stream import StoppedError, WireFormat
+from session_pool import Conversation, SessionPool
+from swarm_route import SwarmRoute
+from swarm_session import SwarmSession, Watch
 from token_stream import TextAssembler
 
 logger = runner_logger()
@@ -22,6 +27,8 @@ logger = runner_logger()
 # Below this, handing the output layer's work to other threads costs more than it saves, and much
 # more when the machine is busy.
 SMALL_HEAD_PARAMETERS = 16_000_000
+# How long a stopped answer's session waits for what the person does instead.
+STOPPED_KEPT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,41 +49,28 @@ class SwarmModel:
     """A causal language model whose blocks are served by a swarm."""
 
     def __init__(self, settings: ChatSettings, config: Any, prompt_format: PromptFormat) -> None:
-        self._settings = settings
         self._format = prompt_format
-        self._session: Any = None
-        self._session_text = ""  # what the session's tokens say, as the person saw it
+        self._pool = SessionPool()
         self._model = _connect(settings, config)
         self._blocks = self._model.transformer.h.sequence_manager
-        repair_sessions(self._blocks.state.p2p)
+        self._route = SwarmRoute(self._blocks)
+        self._wire = WireFormat()
         self.num_blocks = len(self._blocks)
-        self.max_tokens = min(
-            settings.max_session_tokens,
-            getattr(config, "max_position_embeddings", None) or settings.max_session_tokens,
-        )
+        self.max_tokens = _session_tokens(settings.max_session_tokens, config)
         generation_eos = getattr(self._model.generation_config, "eos_token_id", None)
-        self._stop_ids = prompt_format.stop_ids(generation_eos or config.eos_token_id)
-        # For a tokenizer without an end of text, any token does: nothing is ever padded.
-        self._pad_id = self._stop_ids[0] if self._stop_ids else 0
+        eos = generation_eos or config.eos_token_id
+        self._stop_ids = prompt_format.stop_ids(eos)
+        self._raw_stop_ids = prompt_format.stop_ids(eos, raw=True)
+        self.prompt_format = prompt_format.kind
 
-    def check_route(self) -> None:
-        """Raise ChatError (missing_blocks) unless every block is served by somebody online."""
-        data_structures = importlib.import_module("petals.data_structures")
-        records = importlib.import_module("petals.utils.dht")
-        infos = records.get_remote_module_infos(
-            self._blocks.dht, self._blocks.block_uids, latest=True
-        )
-        online = data_structures.ServerState.ONLINE
-        spans = records.compute_spans(infos, min_state=online).values()
-        served = {index for span in spans for index in range(span.start, span.end)}
-        missing = [index for index in range(self.num_blocks) if index not in served]
-        if missing:
-            raise missing_blocks(as_ranges(missing), self.num_blocks)
+    def look_up_route(self) -> Route:
+        """Return which servers would answer now, or which blocks nobody serves."""
+        return self._route.look_up()
 
     def prepare_route(self) -> None:
         """Get what the first question would otherwise wait for; failures come up again then."""
         try:
-            self._blocks.make_sequence(mode="min_latency")
+            self._route.spans(0, self.num_blocks)
             _ = self._blocks.rpc_info
         except Exception as error:
             logger.warning("The route is not ready yet: %r", error)
@@ -84,135 +78,193 @@ class SwarmModel:
     def generate(self, answer: Answer) -> str:
         """Answer, delivering text as it comes; return the finish reason.
 
-        When a server fails, the session is replaced and goes on where the answer stood: Petals
-        2.2.0 cannot replace a server within a session.
+        Raises ChatError. `answer.cancelled` ends it, also while a server is waited for.
         """
+        while True:
+            conversation = self._pool.take(answer.request.conversation)
+            reason = "error"
+            try:
+                reason = self._answer(answer, conversation)
+                return reason
+            except LengthRefusedError as refusal:
+                if refusal.limit >= self.max_tokens or answer.tokens:
+                    raise
+                logger.warning("The servers' sessions hold only %d tokens", refusal.limit)
+                self.max_tokens = refusal.limit
+            finally:
+                if reason == "error":
+                    _abandon(conversation)
+                self._pool.give_back(conversation, stopped=reason == "cancelled")
+                if reason == "cancelled":
+                    self._close_stopped_later()
+
+    def _answer(self, answer: Answer, conversation: Conversation) -> str:
         request = answer.request
+        prompt = self._prompt(answer)
+        raw = request.prompt is not None
+        stop_ids = self._raw_stop_ids if raw else self._stop_ids
+        stop_texts = () if raw else self._format.stop_strings
+        assembler = TextAssembler(self._format.decode, (*stop_texts, *request.stop))
+        torch = importlib.import_module("torch")
+        torch.manual_seed(request.seed) if request.seed is not None else torch.seed()
+        shown = _Shown(answer, assembler)
         try:
-            prompt = self._format.encode(self._format.render(request.messages))
+            self._route.ensure_known(answer.cancelled)
+            new_ids = self._go_back(conversation, prompt)
+            session = conversation.session
+            assert session is not None
+            limit = min(request.max_new_tokens, self.max_tokens - _held(session) - len(new_ids))
+            session.watch = self._watch(answer)
+            self._plan(session, answer.cancelled)
+            self._tell_start(answer, session)
+            self._run(answer, session, new_ids, limit, stop_ids, shown)
+        except StoppedError:
+            _abandon(conversation)
+            return "cancelled"
+        shown.deliver(assembler.finish() if not assembler.stopped else "")
+        answer.route = session.route
+        self._remember(conversation, prompt, shown, stop_ids)
+        if assembler.stopped or (answer.tokens and answer.tokens[-1] in stop_ids):
+            return "stop"
+        return "length" if len(answer.tokens) >= limit else "cancelled"
+
+    def _prompt(self, answer: Answer) -> EncodedPrompt:
+        """Render what the model reads, without the oldest turns if it would be too long."""
+        request = answer.request
+        if request.prompt is not None:
+            prompt = self._format.encode(request.prompt, raw=True)
+        else:
+            messages = request.messages
+            dropped = dropped_turns(messages, self._format.count, self.max_tokens)
+            prompt = self._render(without_dropped(messages, dropped))
+            if len(prompt.ids) >= self.max_tokens:  # the estimate was too low
+                dropped = dropped_turns(messages, lambda _message: self.max_tokens, 1)
+                prompt = self._render(without_dropped(messages, dropped))
+            answer.dropped_messages = dropped
+        answer.prompt_tokens = len(prompt.ids)
+        if not prompt.ids:
+            raise ChatError("bad_request", "The prompt has no tokens for this model.")
+        if len(prompt.ids) >= self.max_tokens:
+            raise ChatError(
+                "context_full",
+                f"The question has {len(prompt.ids)} tokens and leaves no room for an answer:"
+                f" a session holds {self.max_tokens}.",
+            )
+        return prompt
+
+    def _render(self, messages: list[dict[str, str]]) -> EncodedPrompt:
+        try:
+            return self._format.encode(self._format.render(messages))
         except TemplateRefusedError as error:
             raise ChatError(
                 "bad_request", f"messages is not accepted by the model's chat template: {error}"
             ) from error
-        answer.prompt_tokens = len(prompt.ids)
-        room = self.max_tokens - len(prompt.ids)
-        if room < 1:
-            self.discard_session()
-            raise ChatError(
-                "context_full",
-                f"The conversation has {len(prompt.ids)} tokens and leaves no room for an answer:"
-                f" a session holds {self.max_tokens}. Start a new conversation.",
+
+    def _go_back(self, conversation: Conversation, prompt: EncodedPrompt) -> list[int]:
+        """Set the session back to what it has in common with the prompt; return what is new."""
+        session = conversation.session
+        if session is None:
+            conversation.session = SwarmSession(
+                self._blocks, self._route, self._wire, self.max_tokens
             )
-        limit = min(request.max_new_tokens, room)
-        assembler = TextAssembler(self._format.decode, self._format.stop_strings)
-        torch = importlib.import_module("torch")
-        torch.manual_seed(request.seed) if request.seed is not None else torch.seed()
-        shown = _Shown(answer, assembler)
-        self._generate_with_retries(answer, prompt, limit, shown)
-        shown.deliver(assembler.finish() if not assembler.stopped else "")
-        finish_reason = self._finish_reason(answer, assembler, limit)
-        self._remember(answer, prompt, shown)
-        return finish_reason
+            return prompt.ids
+        held = session.output_ids[0].tolist() if session.output_ids is not None else []
+        continuation = conversation.held.continuation(held, prompt, self.max_tokens)
+        if continuation.keep < len(held):
+            session.rewind(continuation.keep)
+            conversation.held.keep(continuation.keep)
+        return continuation.rest
 
-    def _generate_with_retries(
-        self, answer: Answer, prompt: EncodedPrompt, limit: int, shown: _Shown
-    ) -> None:
-        failing_since: float | None = None
-        for attempt in range(self._settings.max_retries + 1):
-            done_before = len(answer.tokens)
-            try:
-                if attempt:
-                    self._blocks._update()  # a failed server is banned there for some seconds
-                    self.check_route()
-                self._run_session(answer, prompt, limit, shown)
-                return
-            except Exception as error:
-                self.discard_session()
-                now = time.monotonic()
-                if failing_since is None or len(answer.tokens) > done_before:
-                    failing_since = now
-                # Servers that let every attempt run into its timeout would take minutes.
-                too_long = now - failing_since > 2 * self._settings.request_timeout
-                stop = answer.cancelled.is_set()
-                if not stop and (too_long or attempt == self._settings.max_retries):
-                    raise
-                delay = self._blocks.get_retry_delay(attempt)
-                logger.warning(
-                    "The answer was interrupted after %d tokens (retry in %.2f s): %r",
-                    len(answer.tokens),
-                    delay,
-                    error,
-                )
-                if stop or answer.cancelled.wait(delay):
-                    return
+    def _plan(self, session: SwarmSession, stop: threading.Event) -> None:
+        try:
+            session.plan()
+        except ChatError:
+            self._route.refresh(stop)
+            session.plan()
 
-    def _run_session(
-        self, answer: Answer, prompt: EncodedPrompt, limit: int, shown: _Shown
+    def _watch(self, answer: Answer) -> Watch:
+        def recovering(first: int, end: int) -> None:
+            answer.notify({"type": "recovering", "first": first, "end": end})
+
+        def recovered(seconds: float, route: Route) -> None:
+            answer.route = route
+            event = {"type": "recovered", "seconds": round(seconds, 3), "route": route.facts()}
+            answer.notify(event)
+
+        def make_room() -> bool:
+            return self._pool.close_idle(0)
+
+        return Watch(answer.cancelled, recovering, recovered, make_room)
+
+    def _tell_start(self, answer: Answer, session: SwarmSession) -> None:
+        answer.reused_tokens = session.reusable
+        answer.route = session.route
+        answer.notify(
+            {
+                "type": "started",
+                "prompt_tokens": answer.prompt_tokens,
+                "reused_tokens": answer.reused_tokens,
+                "dropped_messages": answer.dropped_messages,
+                "route": answer.route.facts(),
+            }
+        )
+
+    def _run(
+        self,
+        answer: Answer,
+        session: SwarmSession,
+        new_ids: list[int],
+        limit: int,
+        stop_ids: list[int],
+        shown: _Shown,
     ) -> None:
         torch = importlib.import_module("torch")
         transformers = importlib.import_module("transformers")
         request = answer.request
-        new_ids = self._continue_session(prompt) if not answer.tokens else None
-        if new_ids is None:
-            self.discard_session()
-            self._session = importlib.import_module(
-                "petals.client.inference_session"
-            ).InferenceSession(self._blocks, max_length=self.max_tokens)
-            new_ids = prompt.ids + answer.tokens
-        answer.reused_tokens = 0 if answer.tokens else self._session.position
         sampling: dict[str, Any] = {"do_sample": False}
         if request.temperature > 0:
             sampling = {"do_sample": True, "top_k": 0, "top_p": request.top_p}
             sampling["temperature"] = request.temperature
         self._model.generate(
-            torch.tensor([new_ids]),
-            session=self._session,
+            torch.tensor([new_ids]) if new_ids else None,
+            session=session,
             generation_config=transformers.GenerationConfig(
-                max_new_tokens=limit - len(answer.tokens),
-                eos_token_id=self._stop_ids or None,
-                pad_token_id=self._pad_id,
+                max_new_tokens=limit,
+                eos_token_id=stop_ids or None,
+                # For a tokenizer without an end of text, any token does: nothing is ever padded.
+                pad_token_id=stop_ids[0] if stop_ids else 0,
                 **sampling,
             ),
             streamer=_Streamer(shown),
             stopping_criteria=transformers.StoppingCriteriaList([shown.should_stop]),
         )
 
-    def _continue_session(self, prompt: EncodedPrompt) -> list[int] | None:
-        """Return the tokens to send if the session already holds the conversation's beginning.
-
-        Its tokens are compared first. Models also write a text with other tokens than the
-        tokenizer would; then the text decides, at a boundary between tokens.
-        """
-        if self._session is None or self._session.output_ids is None:
-            return None
-        held: list[int] = self._session.output_ids[0].tolist()
-        rest: list[int] = []
-        if prompt.ids[: len(held)] == held:
-            rest = prompt.ids[len(held) :]
-        elif prompt.text.startswith(self._session_text):
-            index = prompt.index_at(len(self._session_text))
-            rest = prompt.ids[index:] if index is not None else []
-        # The room was computed for the tokenizer's tokens; the model's own may be more.
-        fits = len(held) + len(rest) < self.max_tokens
-        return rest if rest and fits else None
-
-    def _finish_reason(self, answer: Answer, assembler: TextAssembler, limit: int) -> str:
-        if assembler.stopped or (answer.tokens and answer.tokens[-1] in self._stop_ids):
-            return "stop"
-        if len(answer.tokens) >= limit:
-            return "length"
-        return "cancelled"
-
-    def _remember(self, answer: Answer, prompt: EncodedPrompt, shown: _Shown) -> None:
-        """Note what the session holds, or give it up if the person saw something else."""
-        if self._session is None:
-            return
+    def _remember(
+        self,
+        conversation: Conversation,
+        prompt: EncodedPrompt,
+        shown: _Shown,
+        stop_ids: list[int],
+    ) -> None:
+        """Note what the session's tokens say, as far as the person has seen it."""
+        assert conversation.session is not None
+        total = conversation.session.output_ids.shape[1]
+        tokens = shown.tokens
+        conversation.held.add(prompt.text, total - len(tokens))
         if shown.withheld:
-            self.discard_session()
             return
-        self._session_text = prompt.text + shown.text
-        if answer.tokens and answer.tokens[-1] in self._stop_ids:
-            self._session_text += self._format.token_text(answer.tokens[-1])
+        text = prompt.text + shown.text
+        if tokens and tokens[-1] in stop_ids:
+            text += self._format.token_text(tokens[-1])
+        conversation.held.add(text, total)
+
+    def _close_stopped_later(self) -> None:
+        def close() -> None:
+            self._pool.close_idle(STOPPED_KEPT_S, stopped_only=True)
+
+        timer = threading.Timer(STOPPED_KEPT_S + 0.1, close)
+        timer.daemon = True
+        timer.start()
 
     @property
     def has_chat_template(self) -> bool:
@@ -222,21 +274,29 @@ class SwarmModel:
     @property
     def has_session(self) -> bool:
         """Whether servers hold a cache for us."""
-        return self._session is not None
+        return self._pool.has_session
 
-    def discard_session(self, wait_s: float = 0) -> None:
-        """Close the session without waiting for servers that may not answer any more."""
-        session, self._session, self._session_text = self._session, None, ""
-        if session is None:
-            return
-        closing = threading.Thread(target=_close_quietly, args=(session,), daemon=True)
-        closing.start()
-        if wait_s:
-            closing.join(wait_s)
+    def release(self, conversation: str) -> None:
+        """Close a conversation's session, now or when its answer is complete."""
+        self._pool.release(conversation)
+
+    def close_idle(self, older_than_s: float) -> None:
+        """Close the sessions that had no question for that long."""
+        self._pool.close_idle(older_than_s)
+
+    def check_route(self) -> None:
+        """Raise ChatError (missing_blocks) unless every block is served."""
+        route = self.look_up_route()
+        if route.missing:
+            raise missing_blocks([list(blocks) for blocks in route.missing], self.num_blocks)
+
+    def discard_session(self) -> None:
+        """Close all sessions."""
+        self._pool.close_idle(0)
 
     def close(self) -> None:
-        """Close the session, the sequence manager and the DHT."""
-        self.discard_session(wait_s=1)
+        """Close the sessions, the sequence manager and the DHT."""
+        self._pool.close()
         self._blocks._thread.shutdown(timeout=1)
         self._blocks.dht.shutdown()
         # hivemind's finalizers want an event loop and print tracebacks without one: never freed.
@@ -253,7 +313,7 @@ class _Shown:
         self._answer = answer
         self._assembler = assembler
         self._lost = False
-        self.text = ""
+        self._pieces: list[str] = []
 
     def add_token(self, token: int) -> None:
         now = time.monotonic()
@@ -265,12 +325,20 @@ class _Shown:
 
     def deliver(self, text: str) -> None:
         if text and self._answer.deliver(text):
-            self.text += text
+            self._pieces.append(text)
         elif text:
             self._lost = True
 
     def should_stop(self, *_arguments: Any, **_named: Any) -> bool:
         return self._answer.cancelled.is_set() or self._assembler.stopped
+
+    @property
+    def tokens(self) -> list[int]:
+        return self._answer.tokens
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
 
     @property
     def withheld(self) -> bool:
@@ -291,6 +359,35 @@ class _Streamer:
 
     def end(self) -> None:
         pass
+
+
+def _held(session: SwarmSession) -> int:
+    return 0 if session.output_ids is None else int(session.output_ids.shape[1])
+
+
+def _abandon(conversation: Conversation) -> None:
+    """Give up a session that was interrupted within a step: nobody knows where it stands."""
+    session, conversation.session = conversation.session, None
+    conversation.held = HeldText()
+    if session is not None:
+        session.close()
+
+
+def _session_tokens(wanted: int, config: Any) -> int:
+    """Return how many tokens a session can hold: as wanted, as trained, as Petals allows.
+
+    A server takes sessions of 2,048 tokens unless told otherwise, or of 8,192 when several heads
+    share their keys (petals/server/server.py). One that takes fewer says so with the first step.
+    """
+    heads = getattr(config, "num_attention_heads", None)
+    shared = (
+        getattr(config, "num_key_value_heads", heads) != heads
+        or getattr(config, "multi_query", False)
+        or getattr(config, "new_decoder_architecture", False)
+    )
+    allowed = 8192 if shared else 2048
+    positions = getattr(config, "max_position_embeddings", None) or wanted
+    return min(wanted, positions, allowed)
 
 
 def _connect(settings: ChatSettings, config: Any) -> Any:
@@ -318,9 +415,7 @@ def _connect(settings: ChatSettings, config: Any) -> Any:
         # "auto" would import cpufeature; only half precisions gain from it on a CPU.
         use_chunked_forward=dtype != torch.float32,
         daemon_startup_timeout=15,
-        # A session is replaced as a whole, see SwarmModel.generate; by default Petals would
-        # retry forever, with a session that cannot recover.
-        max_retries=1,
+        max_retries=settings.max_retries,
         min_backoff=0.25,
         max_backoff=2,
         request_timeout=settings.request_timeout,
@@ -329,10 +424,3 @@ def _connect(settings: ChatSettings, config: Any) -> Any:
         ping_timeout=0.5 if settings.initial_peers else 2,
         **options,
     ).eval()
-
-
-def _close_quietly(session: Any) -> None:
-    try:
-        session.close()
-    except Exception as error:
-        logger.info("Closing a session failed: %r", error)

@@ -103,6 +103,8 @@ def _create_server(options: argparse.Namespace) -> Any:
     import petals_compat
 
     petals_compat.apply("server")
+    if options.rewind:
+        importlib.import_module("session_rewind").let_sessions_rewind()
     torch = importlib.import_module("torch")
     petals = importlib.import_module("petals")
     petals_server = importlib.import_module("petals.server.server")

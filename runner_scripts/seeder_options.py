@@ -87,6 +87,12 @@ def _parser() -> OneSentenceParser:
     )
     add("--request-timeout", type=number(1, 3600), default=180.0, help="seconds")
     add("--cache-dir", type=Path, help="folder of downloaded blocks (default: PETALS_CACHE)")
+    add(
+        "--no-rewind",
+        dest="rewind",
+        action="store_false",
+        help="sessions only go forward, as with Petals 2.2.0",
+    )
     add("--num-handlers", type=whole_number(1, 64), help="processes that take requests")
     return parser
 

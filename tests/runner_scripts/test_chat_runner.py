@@ -300,9 +300,9 @@ def test_a_killed_server_is_replaced_and_the_last_one_is_missed(
         runner.until(lambda event: event.get("stage") == "ready")
         text = kill_the_serving_one(runner, servers, "replaced", tiny_model)
         assert text == tiny_model.answer
-        kill_the_serving_one(runner, servers, "missed", tiny_model, expect="connection_failed")
+        kill_the_serving_one(runner, servers, "missed", tiny_model, expect="missing_blocks")
         event = answer(runner, "later", tiny_model.question)[1]
-        assert event["code"] == "connection_failed"
+        assert event["code"] == "missing_blocks"
         runner.send({"type": "shutdown"})
         assert runner.wait(5) == 0
     finally:

@@ -11,6 +11,7 @@ from torbiz_tui.config_file import read_text
 from torbiz_tui.config_schema import (
     SECTIONS,
     SETTINGS,
+    ApiConfig,
     AskConfig,
     Config,
     DockerConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "DEMO_VALUES",
     "SECTIONS",
     "SETTINGS",
+    "ApiConfig",
     "AskConfig",
     "Config",
     "ConfigError",
@@ -47,7 +49,7 @@ __all__ = [
 ]
 
 _PREFIX = "TORBIZ_"
-_OTHER_VARIABLES = ("TORBIZ_HOME", "TORBIZ_NODE_TOKEN")
+_OTHER_VARIABLES = ("TORBIZ_HOME", "TORBIZ_NODE_TOKEN", "TORBIZ_API_KEY")
 _TEST_PREFIX = "TORBIZ_TEST_"
 _PEERS, _NEW_SWARM = "swarm.initial_peers", "swarm.new_swarm"
 

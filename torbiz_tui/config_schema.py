@@ -25,6 +25,7 @@ from torbiz_tui.config_values import (
     is_container_name,
     is_device,
     is_engine_address,
+    is_host,
     is_peer_address,
     is_public_name,
     is_throughput,
@@ -183,6 +184,24 @@ class AskConfig:
 
 
 @dataclass(frozen=True)
+class ApiConfig:
+    """The endpoint for other programs."""
+
+    host: str = _key(
+        "127.0.0.1",
+        Text("a host name or an IP address", is_host),
+        "Where the endpoint for other programs listens; elsewhere than on loopback it needs a key.",
+        "--host",
+    )
+    port: int = _key(
+        8790,
+        Whole(0, 65_535),
+        "TCP port of the endpoint for other programs; 0 takes a free one.",
+        "--port",
+    )
+
+
+@dataclass(frozen=True)
 class PetalsConfig:
     """How Petals is installed. Settings of pip and uv are honoured where a key is empty."""
 
@@ -327,6 +346,9 @@ class Config:
     )
     ask: AskConfig = field(
         default_factory=AskConfig, metadata={"doc": "How questions are answered."}
+    )
+    api: ApiConfig = field(
+        default_factory=ApiConfig, metadata={"doc": "The endpoint for other programs."}
     )
     petals: PetalsConfig = field(
         default_factory=PetalsConfig,

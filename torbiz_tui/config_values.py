@@ -349,6 +349,11 @@ def is_engine_address(text: str) -> bool:
     return re.fullmatch(r"|(?:unix:///|npipe://|tcp://|https?://|ssh://)\S+", text) is not None
 
 
+def is_host(text: str) -> bool:
+    """Whether it has the form of a host name or of an IP address, without a port."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|[0-9A-Fa-f:.]{2,45}", text) is not None
+
+
 def is_device(text: str) -> bool:
     """Whether it is a device as PyTorch calls it."""
     return re.fullmatch(r"auto|cpu|mps|cuda(?::\d{1,2})?", text) is not None

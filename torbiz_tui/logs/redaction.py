@@ -8,7 +8,7 @@ _SHOWN = "[redacted]"
 # Hugging Face tokens begin with hf_ (user access tokens) or api_org_ (organisation tokens).
 _TOKENS = re.compile(r"\b(?:hf_|api_org_)[A-Za-z0-9]{8,}")
 _NAMED = re.compile(
-    r"(?i)((?:--node-token|--token|(?<!/)(?:HF_TOKEN|HUGGING_FACE_HUB_TOKEN|TORBIZ_NODE_TOKEN))"
+    r"(?i)((?:--node-token|--token|(?<!/)(?:HF_TOKEN|HUGGING_FACE_HUB_TOKEN|TORBIZ_NODE_TOKEN|TORBIZ_API_KEY))"
     r"(?:=|\s+)"
     r"|authorization:\s*bearer\s+|[?&](?:token|api_key|key|access_token)=)"
     r"([^\s&'\",]+)"

@@ -1,0 +1,1 @@
+"""The endpoint for other programs: OpenAI's HTTP interface in front of the chat service."""

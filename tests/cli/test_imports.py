@@ -7,7 +7,7 @@ import sys
 
 HEAVY = {
     "asyncio", "docker", "http", "httpx", "huggingface_hub", "logging", "multiprocessing", "psutil",
-    "requests", "rich", "sqlite3", "ssl", "textual", "uv", "yaml",
+    "requests", "rich", "sqlite3", "ssl", "starlette", "textual", "uv", "uvicorn", "yaml",
 }  # fmt: skip
 
 

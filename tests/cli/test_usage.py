@@ -21,6 +21,7 @@ COMMANDS = (
     "status",
     "stop",
     "ask",
+    "api",
     "logs",
     "models",
     "clean",

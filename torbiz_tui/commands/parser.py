@@ -98,6 +98,7 @@ def _grammar() -> tuple[Parser, dict[str, Parser]]:
     _add_setup(command)
     _add_sharing(command)
     _add_ask(command)
+    _add_api(command)
     _add_looking(command)
     return parser, made
 
@@ -258,6 +259,30 @@ def _add_ask(command: Any) -> None:
     _setting(ask, "ask.seed", "S")
     _peers(ask)
     _json(ask)
+
+
+def _add_api(command: Any) -> None:
+    api = command(
+        "api",
+        "serve OpenAI's HTTP interface to other programs, until Ctrl-C",
+        "It has /v1/models, /v1/chat/completions and /v1/completions, for one model.\n"
+        "On loopback a key is needed only where TORBIZ_API_KEY holds one; elsewhere always.\n"
+        "What a request leaves out comes from the configuration (ask.temperature …).",
+        "api --demo",
+        "api --model petals-team/StableBeluga2 --port 8000",
+        "api --host 0.0.0.0",
+    )
+    _setting(api, "model", "M")
+    _setting(api, "api.host", "HOST")
+    _setting(api, "api.port", "N")
+    api.add_argument(
+        "--local",
+        dest="ask.local",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="load the model into this machine's memory, and ask no swarm",
+    )
+    _peers(api)
 
 
 def _add_looking(command: Any) -> None:

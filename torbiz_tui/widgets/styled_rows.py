@@ -28,6 +28,11 @@ class Row(NamedTuple):
         return "".join(text for text, _ in self.parts[self.lead :])
 
 
+def size_of(text: str) -> int:
+    """The cells that a text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def plain_rows(text: str, width: int, style: str = "") -> list[Row]:
     """Text of several lines, wrapped."""
     rows: list[Row] = []
@@ -79,15 +84,15 @@ def _cuts(text: str, width: int) -> list[int]:
     for found in _WORDS.finditer(text):
         word = found.group()
         bare = word.rstrip()
-        size = cell_len(bare)
+        size = size_of(bare)
         if used + size <= width:
-            used += cell_len(word)
+            used += size_of(word)
             continue
         start = found.start()
         if size <= width:
             if start:
                 cuts.append(start)
-            used = cell_len(word)
+            used = size_of(word)
             continue
         # A word that is longer than a row is broken inside, from where the row has room.
         if used >= width and start:
@@ -99,7 +104,7 @@ def _cuts(text: str, width: int) -> list[int]:
             at += len(piece)
             if at:
                 cuts.append(at)
-        used = cell_len(pieces[-1]) + cell_len(word) - size + (used if len(pieces) == 1 else 0)
+        used = size_of(pieces[-1]) + size_of(word) - size + (used if len(pieces) == 1 else 0)
     return sorted(set(cuts))
 
 

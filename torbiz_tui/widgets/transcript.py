@@ -26,7 +26,34 @@ _FLUSH_S = 0.05
 # A flush may take this share of the time until the next one.
 _BUSY_SHARE = 0.25
 _LEFT, _RIGHT = 2, 1
-_STYLES = ("heading-user", "heading-assistant", "heading-system", "note", "rule")
+_STYLES = (
+    "heading-user",
+    "heading-assistant",
+    "heading-system",
+    "note",
+    "rule",
+    "h1",
+    "h2",
+    "h3",
+    "strong",
+    "emphasis",
+    "struck",
+    "inline-code",
+    "bullet",
+    "quote",
+    "quote-bar",
+    "code",
+    "bar",
+    "label",
+    "comment",
+    "keyword",
+    "name",
+    "number",
+    "removed",
+    "string",
+    "selected",
+    "hint",
+)
 
 
 class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
@@ -34,11 +61,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     BINDINGS = [*keys.TRANSCRIPT]
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"transcript--{name}" for name in _STYLES),
-        "transcript--selected",
-        "transcript--hint",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"transcript--{name}" for name in _STYLES}
     DEFAULT_CSS = """
     Transcript {
         background: $background;
@@ -53,8 +76,33 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
     Transcript .transcript--heading-system { color: $text-warning; text-style: bold; }
     Transcript .transcript--note { color: $text-muted; }
     Transcript .transcript--rule { color: $text-muted; }
+    Transcript .transcript--h1 { color: $text-primary; text-style: bold underline; }
+    Transcript .transcript--h2 { color: $text-primary; text-style: bold; }
+    Transcript .transcript--h3 { text-style: bold; }
+    Transcript .transcript--strong { text-style: bold; }
+    Transcript .transcript--emphasis { text-style: italic; }
+    Transcript .transcript--struck { text-style: strike; }
+    Transcript .transcript--inline-code { color: $text-warning; background: $surface; }
+    Transcript .transcript--bullet { color: $text-accent; }
+    Transcript .transcript--quote { text-style: italic; }
+    Transcript .transcript--quote-bar { color: $text-accent; }
+    Transcript .transcript--code { background: $surface; }
+    Transcript .transcript--bar { color: $text-muted; }
+    Transcript .transcript--label { color: $text-muted; text-style: italic; }
+    Transcript .transcript--comment { color: $text-muted; text-style: italic; }
+    Transcript .transcript--keyword { color: $text-accent; text-style: bold; }
+    Transcript .transcript--name { color: $text-primary; }
+    Transcript .transcript--number { color: $text-warning; }
+    Transcript .transcript--removed { color: $text-error; }
+    Transcript .transcript--string { color: $text-success; }
     Transcript .transcript--selected { color: $text-accent; text-style: bold; }
     Transcript .transcript--hint { color: $text-accent; text-style: bold reverse; }
+    Transcript:ansi .transcript--heading-user { color: ansi_magenta; }
+    Transcript:ansi .transcript--note { text-style: dim; }
+    Transcript:ansi .transcript--rule { text-style: dim; }
+    Transcript:ansi .transcript--bar { text-style: dim; }
+    Transcript:ansi .transcript--label { text-style: dim; }
+    Transcript:ansi .transcript--comment { text-style: dim; }
     """
 
     class Selected(Message):
@@ -80,7 +128,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         self._waiting: set[int] = set()
         self._flush_timer: Timer | None = None
         self._pause_s = _FLUSH_S
-        self._strips: dict[int, Strip] = {}
+        self._styles: dict[str, Style] = {}
 
     # What it holds
 
@@ -150,8 +198,9 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     def code_blocks(self, key: int) -> list[str]:
         """The source of the code blocks of an entry. Raises KeyError."""
-        del key
-        return []
+        from torbiz_tui.widgets.markdown_blocks import code_blocks
+
+        return code_blocks(self.text_of(key))
 
     # What comes
 
@@ -236,7 +285,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
     def notify_style_update(self) -> None:
         """Other colours: nothing that was made with the old ones is kept."""
         super().notify_style_update()
-        self._strips.clear()
+        self._styles.clear()
 
     # Moving
 
@@ -355,9 +404,17 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(segments)
 
     def _style(self, names: str) -> Style:
-        style = self.rich_style
-        for name in names.split():
-            style += self.get_component_rich_style(f"transcript--{name}", partial=True)
+        style = self._styles.get(names)
+        if style is None:
+            style = self.rich_style
+            for name in names.split():
+                component = f"transcript--{name}"
+                own = self.get_component_rich_style(component, partial=True)
+                if own.color is not None:
+                    # Only the full style has a colour that was found by the background.
+                    own += Style(color=self.get_component_rich_style(component).color)
+                style += own
+            self._styles[names] = style
         return style
 
     def _with_hint(self, strip: Strip, width: int) -> Strip:

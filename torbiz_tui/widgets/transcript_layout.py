@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
+from torbiz_tui.widgets.markdown_blocks import Block, Splitter
 from torbiz_tui.widgets.styled_rows import Row
-from torbiz_tui.widgets.transcript_blocks import Block, Splitter, rows_of
+from torbiz_tui.widgets.transcript_blocks import rows_of
 
 ROWS_KEPT = 4_000
 
@@ -74,7 +75,7 @@ class Item:
     def split(self, width: int) -> None:
         """Make the blocks, with estimated heights."""
         if self.blocks is None:
-            self._splitter = Splitter(self.entry.role)
+            self._splitter = Splitter(markdown=self.entry.role == "assistant")
             self._unread = [self.text]
             self.blocks, self.heights = [], []
             self.take_in(width)
@@ -114,9 +115,9 @@ class Item:
     def _head(self) -> Block:
         entry = self.entry
         if entry.role == "rule":
-            return Block("rule", entry.heading or self.text)
-        branch = f"  {entry.branch[0]}/{entry.branch[1]}" if entry.branch else ""
-        return Block(f"heading-{entry.role}", entry.heading, extra=branch)
+            return Block("rule", entry.heading, 1)
+        branch = f"{entry.branch[0]}/{entry.branch[1]}" if entry.branch else ""
+        return Block("heading", entry.heading, 1, info=entry.role, aside=branch)
 
     def _foot(self) -> list[Block]:
         return [Block("note", self.entry.note)] if self.entry.note else []

@@ -32,6 +32,11 @@ class Paths:
         return self.home / "state.json"
 
     @property
+    def history_file(self) -> Path:
+        """The conversations, an SQLite database."""
+        return self.home / "history.db"
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.home / "logs"

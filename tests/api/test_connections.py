@@ -46,6 +46,16 @@ async def test_a_client_that_does_not_wait_cancels_its_answer(served: Served, st
     assert served.service.running == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_is_complete_is_not_cancelled(served: Served, stream: bool) -> None:
+    response = await served.post("/chat/completions", json=BODY | {"stream": stream})
+    assert response.status_code == 200
+    served.end.set()
+    await served.serving
+    assert served.service.running == 0
+    assert not served.service.cancelled.is_set()
+
+
 async def test_the_others_go_on_when_one_leaves(served: Served) -> None:
     served.service.steps = [None, TokenReceived("Petals."), DONE]
     leaving = asyncio.create_task(served.post("/chat/completions", json=BODY))

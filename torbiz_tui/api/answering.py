@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Scope, Send
 
 from torbiz_tui.api.refusals import RefusedError, error_object, refusal
@@ -38,7 +39,8 @@ class Answer:
     def __init__(self, events: AsyncIterator[ChatEvent]) -> None:
         self._events: asyncio.Queue[ChatEvent | Exception] = asyncio.Queue()
         self._reading = asyncio.create_task(self._read(events), name="read an answer")
-        self._ended = False
+        self._cancelled = False
+        self._done = False
 
     async def next(self, deadline: float | None = None) -> ChatEvent | None:
         """The next event; None when there is none until `deadline` (in the loop's time).
@@ -54,6 +56,7 @@ class Answer:
             raise found
         if isinstance(found, AnswerDone) and found.finish_reason == "cancelled":
             raise TorbizError("The answer was stopped here.", code="cancelled")
+        self._done = isinstance(found, AnswerDone)
         return found
 
     def break_off(self, error: TorbizError) -> None:
@@ -62,16 +65,18 @@ class Answer:
         self._events.put_nowait(error)
 
     async def close(self) -> None:
-        """Cancel the answer if it goes on still, and wait until the service knows."""
-        self._cancel()
+        """Cancel the answer unless it is complete, and wait until the service is done with it."""
+        if not self._done:
+            self._cancel()
         _done, hanging = await asyncio.wait([self._reading], timeout=_CLOSE_LIMIT_S)
         if hanging:
-            logger("api").warning("an answer is not cancelled after %.0f s", _CLOSE_LIMIT_S)
+            logger("api").warning("an answer has not ended after %.0f s", _CLOSE_LIMIT_S)
+            self._reading.cancel()
 
     def _cancel(self) -> None:
         # A second cancel would disturb the service while it tells the runner of the first.
-        if not self._ended:
-            self._ended = True
+        if not self._cancelled:
+            self._cancelled = True
             self._reading.cancel()
 
     async def _read(self, events: AsyncIterator[ChatEvent]) -> None:
@@ -132,26 +137,44 @@ class AnswerResponse(Response):
         self._asked = asked
         self._reply = reply
         self._started = False
+        self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer, or why there is none."""
+        """Send the answer, or why there is none; cancel it as soon as the client has gone."""
 
-        async def respond() -> None:
-            try:
-                async with self._answers.begin(self._asked) as answer:
-                    if self._asked.stream:
-                        await self._stream(answer, send)
-                    else:
-                        body = await self._collect(answer)
-                        await JSONResponse(body)(scope, receive, send)
-            except Exception as error:  # noqa: BLE001 (the client is told, the log has the rest)
-                refused = _as_refusal(error)
-                if self._started:
-                    await self._send(send, event(error_object(refused)), last=True)
+        async def noting(message: ASGIMessage) -> None:
+            if message["type"] == "http.response.body":
+                self._complete = not message.get("more_body", False)
+            await send(message)
+
+        working = asyncio.create_task(self._respond(scope, receive, noting), name="answer")
+        leaving = asyncio.create_task(_disconnect(receive), name="notice that a client leaves")
+        try:
+            await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if self._complete:
+                # The end of a response looks like a client that leaves.
+                await asyncio.wait([working], timeout=2 * _CLOSE_LIMIT_S)
+        finally:
+            working.cancel()
+            leaving.cancel()
+            await asyncio.wait([working, leaving], timeout=2 * _CLOSE_LIMIT_S)
+        if working.done() and not working.cancelled():
+            working.result()
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._answers.begin(self._asked) as answer:
+                if self._asked.stream:
+                    await self._stream(answer, send)
                 else:
-                    await refusal_response(refused)(scope, receive, send)
-
-        await _while_connected(receive, respond())
+                    body = await self._collect(answer)
+                    await JSONResponse(body)(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 (the client is told, the log has the rest)
+            refused = _as_refusal(error)
+            if self._started:
+                await self._send(send, event(error_object(refused)), last=True)
+            else:
+                await refusal_response(refused)(scope, receive, send)
 
     async def _collect(self, answer: Answer) -> dict[str, Any]:
         pieces: list[str] = []
@@ -213,20 +236,6 @@ def _as_refusal(error: Exception) -> RefusedError:
         remedy="app.log has the details.",
         code="internal",
     )
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, and cancel it as soon as the client has gone."""
-    working = asyncio.create_task(work, name="answer a request")
-    leaving = asyncio.create_task(_disconnect(receive), name="notice that a client leaves")
-    try:
-        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.wait([working, leaving], timeout=2 * _CLOSE_LIMIT_S)
-    if not working.cancelled() and working.done():
-        working.result()
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -93,7 +93,7 @@ async def _choose_model(services: Services) -> None:
 def _public_name(model: str) -> str:
     """The model's name for clients, who need not know where a folder lies."""
     folder = Path(model).expanduser()
-    return folder.name if folder.is_dir() and folder.name else model
+    return folder.resolve().name if (folder / "config.json").is_file() else model
 
 
 def _introduction(url: str, model: str, key: ApiKey | None, *, loopback: bool) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import threading
@@ -14,6 +13,7 @@ from log_lines import runner_logger
 from process_signals import close_in_children
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_STOP_TEXTS = 16
 ROLES = ("system", "user", "assistant")
 
 
@@ -35,8 +35,7 @@ class ProtocolWriter:
 
     def write(self, event: dict[str, Any]) -> None:
         """Write one event as a line."""
-        line = json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
-        self.write_bytes(line.encode("utf-8", "replace"))
+        self.write_bytes(encode_line(event))
 
     def write_bytes(self, data: bytes) -> None:
         """Write `data` whole; call `on_broken` when nobody reads any more."""
@@ -46,6 +45,12 @@ class ProtocolWriter:
                     data = data[os.write(self._descriptor, data) :]
             except OSError:
                 self.on_broken()
+
+
+def encode_line(event: dict[str, Any]) -> bytes:
+    """Return one event as a line."""
+    line = json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return line.encode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,18 @@ class CancelRequest:
 
 
 @dataclass(frozen=True)
+class ReleaseRequest:
+    """Give up what servers hold for this conversation."""
+
+    conversation: str
+
+
+@dataclass(frozen=True)
 class ShutdownRequest:
     """End the runner."""
 
 
-Request = GenerateRequest | CancelRequest | ShutdownRequest
+Request = GenerateRequest | CancelRequest | ReleaseRequest | ShutdownRequest
 
 
 class BadRequestError(Exception):
@@ -100,17 +112,49 @@ class GenerationDefaults:
     seed: int | None = None
 
 
+class LineSplitter:
+    """Puts bytes, as they come, together to lines; lines that are too long are skipped."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes and return the lines that they complete, without empty ones."""
+        *ends, rest = data.split(b"\n")
+        lines = []
+        for end in ends:
+            self._add(end)
+            lines.append(self._take())
+        self._add(rest)
+        return [line for line in lines if line.strip()]
+
+    def finish(self) -> list[bytes]:
+        """Return what came after the last end of a line."""
+        return [line for line in [self._take()] if line.strip()]
+
+    def _add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= MAX_LINE_BYTES:
+            self._parts.append(part)
+        else:
+            self._parts.clear()
+
+    def _take(self) -> bytes:
+        if self._size > MAX_LINE_BYTES:
+            runner_logger().warning("Skipped a line of more than %d bytes.", MAX_LINE_BYTES)
+        line = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return line
+
+
 def read_lines(descriptor: int) -> Iterator[bytes]:
     """Yield lines until the end of the input, skipping those that are too long."""
-    stream = io.BufferedReader(io.FileIO(descriptor, closefd=False))
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        if len(line) > MAX_LINE_BYTES:
-            runner_logger().warning("Skipped a line of more than %d bytes.", MAX_LINE_BYTES)
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(MAX_LINE_BYTES)
-            continue
-        if line.strip():
-            yield line
+    splitter = LineSplitter()
+    while data := os.read(descriptor, 65536):
+        yield from splitter.feed(data)
+    yield from splitter.finish()
 
 
 def parse_line(line: bytes, defaults: GenerationDefaults) -> Request | None:
@@ -130,25 +174,31 @@ def parse_line(line: bytes, defaults: GenerationDefaults) -> Request | None:
         return ShutdownRequest()
     if kind == "cancel":
         return CancelRequest(_request_id(event))
+    if kind == "release":
+        return ReleaseRequest(_conversation(event, None))
     if kind == "generate":
         return _parse_generate(event, defaults)
     raise BadRequestError(
         event["id"] if isinstance(event.get("id"), str) else None,
-        f"type is {_shown(kind)}; accepted are generate, cancel and shutdown.",
+        f"type is {_shown(kind)}; accepted are generate, cancel, release and shutdown.",
     )
 
 
 def _parse_generate(event: dict[str, Any], defaults: GenerationDefaults) -> GenerateRequest:
     request_id = _request_id(event)
+    prompt = _prompt(event)
     return GenerateRequest(
         id=request_id,
-        messages=_messages(event.get("messages"), request_id),
+        messages=_messages(event.get("messages"), request_id) if prompt is None else (),
         max_new_tokens=int(
             _number(event, "max_new_tokens", 1, 1_000_000, defaults.max_new_tokens, whole=True)
         ),
         temperature=_number(event, "temperature", 0, 10, defaults.temperature),
         top_p=_number(event, "top_p", 0, 1, defaults.top_p),
         seed=_seed(event, defaults.seed),
+        stop=_stop(event),
+        prompt=prompt,
+        conversation=_conversation(event, request_id),
     )
 
 
@@ -159,6 +209,52 @@ def _request_id(event: dict[str, Any]) -> str:
     raise BadRequestError(
         None, f"id is {_shown(value)}; accepted is a text of 1 to 200 characters."
     )
+
+
+def _prompt(event: dict[str, Any]) -> str | None:
+    value = event.get("prompt")
+    if value is None:
+        return None
+    if event.get("messages") is not None:
+        raise BadRequestError(
+            event["id"], f"prompt is {_shown(value)} beside messages; accepted is one of the two."
+        )
+    if isinstance(value, str) and value and _is_unicode(value):
+        return value
+    raise BadRequestError(
+        event["id"],
+        f"prompt is {_shown(value)}; accepted is a text of at least one character.",
+    )
+
+
+def _conversation(event: dict[str, Any], request_id: str | None) -> str:
+    value = event.get("conversation")
+    if value is None:
+        return ""
+    if isinstance(value, str) and len(value) <= 200 and _is_unicode(value):
+        return value
+    raise BadRequestError(
+        request_id,
+        f"conversation is {_shown(value)}; accepted is a text of at most 200 characters.",
+    )
+
+
+def _stop(event: dict[str, Any]) -> tuple[str, ...]:
+    value = event.get("stop")
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MAX_STOP_TEXTS:
+        raise BadRequestError(
+            event["id"],
+            f"stop is {_shown(value)}; accepted is a list of at most {MAX_STOP_TEXTS} texts.",
+        )
+    for index, text in enumerate(value):
+        if not isinstance(text, str) or not 0 < len(text) <= 200 or not _is_unicode(text):
+            raise BadRequestError(
+                event["id"],
+                f"stop[{index}] is {_shown(text)}; accepted is a text of 1 to 200 characters.",
+            )
+    return tuple(value)
 
 
 def _messages(value: Any, request_id: str) -> tuple[dict[str, str], ...]:

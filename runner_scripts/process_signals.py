@@ -87,6 +87,12 @@ def close_in_children(descriptor: int) -> None:
     _close_in_children.append(descriptor)
 
 
+def forget_descriptor(descriptor: int) -> None:
+    """Take back `close_in_children`, before the descriptor is closed and its number used anew."""
+    if descriptor in _close_in_children:
+        _close_in_children.remove(descriptor)
+
+
 def tie_children_to_this_process() -> None:
     """Make forked children and p2pd die with their parent (Linux), and not react to our signals.
 

@@ -80,7 +80,7 @@ class TestConversation:
     ) -> None:
         if not chat._read_events:
             stages = chat.until(lambda event: event.get("stage") == "ready")
-            assert [event["stage"] for event in stages] == [
+            assert [event["stage"] for event in stages if event["type"] == "status"] == [
                 "importing",
                 "tokenizer",
                 "connecting",
@@ -192,6 +192,13 @@ class TestConversation:
             ({"top_p": 1.5}, ["top_p", "1.5", "from 0 to 1"]),
             ({"seed": -1}, ["seed", "-1", "from 0"]),
             ({"type": "sing"}, ["type", '"sing"', "generate"]),
+            ({"stop": "now"}, ["stop", '"now"', "list of at most 16"]),
+            ({"stop": ["."] * 17}, ["stop", '"."', "list of at most 16"]),
+            ({"stop": [".", ""]}, ["stop[1]", '""', "1 to 200"]),
+            ({"prompt": "Once"}, ["prompt", '"Once"', "messages", "one of the two"]),
+            ({"prompt": 5, "messages": None}, ["prompt", "5", "text"]),
+            ({"prompt": "", "messages": None}, ["prompt", '""', "at least one character"]),
+            ({"conversation": "c" * 201}, ["conversation", '"ccc', "at most 200"]),
         ],
     )
     def test_wrong_fields_are_named(
@@ -270,14 +277,14 @@ def test_however_it_ends_nothing_is_left(
 
 
 @pytest.mark.swarm
-def test_missing_blocks_are_said_and_looked_for_again(
+def test_missing_blocks_are_said_before_a_question_and_after_it(
     petals_python: Path, tiny_model: TinyModel, server: ServerProcess
 ) -> None:
     runner = start_chat(petals_python, tiny_model, server.address, "--dht-prefix", "nobody-hf")
     try:
-        event = runner.until(is_end)[-1]
-        assert (event["id"], event["code"], event["missing"]) == (None, "missing_blocks", [[0, 8]])
-        assert "fatal" not in event
+        events = runner.until(lambda event: event["type"] == "route")
+        assert events[-2]["stage"] == "routing"
+        assert (events[-1]["complete"], events[-1]["missing"]) == (False, [[0, 8]])
         event = answer(runner, "q", tiny_model.question)[1]
         assert (event["id"], event["code"], event["missing"]) == ("q", "missing_blocks", [[0, 8]])
     finally:

@@ -25,6 +25,8 @@ from torbiz_tui.inference.events import (
     ChatEvent,
     GenerateOptions,
     Message,
+    Route,
+    RouteChanged,
     StageChanged,
     TokenReceived,
 )
@@ -133,33 +135,46 @@ Script = Callable[[Sequence[Message]], AsyncIterator[ChatEvent]]
 
 
 class FakeInference:
-    """Answers with `pieces`, or fails with `error` after them; `gate` holds it before the end."""
+    """Answers with `events` and `pieces`, or fails with `error` after them.
+
+    `gate` holds it before the end.
+    """
 
     def __init__(self) -> None:
         self.model = "torbiz-demo"
+        self.local = False
         self.stage = ""
+        self.route: Route | None = None
+        self.idle_session = False
+        self.events: Sequence[ChatEvent] = ()
         self.pieces: Sequence[str] = ("Petals ", "is ", "a swarm.")
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked: list[list[Message]] = []
         self.options: list[GenerateOptions] = []
+        self.conversations: list[str] = []
+        self.released: list[str] = []
         self.warmed = 0
         self.warm_error: Exception | None = None
         self._cancelled = asyncio.Event()
-        self._broadcast: Broadcast[StageChanged] = Broadcast()
+        self._broadcast: Broadcast[StageChanged | RouteChanged] = Broadcast()
 
-    idle_session = False
-
-    def choose(self, model: str) -> None:
+    def choose(self, model: str, *, local: bool | None = None) -> None:
         self.model = model
+        if local is not None:
+            self.local = local
 
-    def subscribe(self) -> AbstractContextManager[Subscription[StageChanged]]:
+    def subscribe(self) -> AbstractContextManager[Subscription[StageChanged | RouteChanged]]:
         return self._broadcast.subscribe()
 
     def become(self, stage: str) -> None:
         self.stage = stage
         self._broadcast.publish(StageChanged(stage))
+
+    def lead(self, route: Route) -> None:
+        self.route = route
+        self._broadcast.publish(RouteChanged(route))
 
     async def warm(self) -> None:
         self.warmed += 1
@@ -167,11 +182,14 @@ class FakeInference:
             raise self.warm_error
 
     async def ask(
-        self, messages: Sequence[Message], options: GenerateOptions
+        self, messages: Sequence[Message], options: GenerateOptions, *, conversation: str = ""
     ) -> AsyncIterator[ChatEvent]:
         self.asked.append(list(messages))
         self.options.append(options)
+        self.conversations.append(conversation)
         self._cancelled.clear()
+        for event in self.events:
+            yield event
         for piece in self.pieces:
             yield TokenReceived(piece)
             await asyncio.sleep(0)
@@ -186,11 +204,17 @@ class FakeInference:
             for task in waiting:
                 task.cancel()
         if self._cancelled.is_set():
-            yield AnswerDone("cancelled", 5, 0, count, 0.5, 9.0)
+            yield AnswerDone("cancelled", 5, 0, count, 0.5, 9.0, self.route)
             return
         if self.error is not None:
             raise self.error
-        yield AnswerDone("stop", 5, 0, count, 0.5, 12.3)
+        yield AnswerDone("stop", 5, 0, count, 0.5, 12.3, self.route)
+
+    def complete(self, prompt: str, options: GenerateOptions) -> AsyncIterator[ChatEvent]:
+        return self.ask([Message("user", prompt)], options)
+
+    async def release(self, conversation: str) -> None:
+        self.released.append(conversation)
 
     async def cancel(self) -> None:
         self._cancelled.set()

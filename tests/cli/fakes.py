@@ -49,13 +49,21 @@ class ScriptedInference:
     model: str
     events: Sequence[ChatEvent | TorbizError | None] = ()
     asked: list[tuple[list[Message], GenerateOptions]] = field(default_factory=list)
+    conversations: list[str] = field(default_factory=list)
+    local: bool = False
     cancelled: bool = False
     closed: bool = False
 
+    def choose(self, model: str, *, local: bool | None = None) -> None:
+        self.model = model
+        if local is not None:
+            self.local = local
+
     async def ask(
-        self, messages: Sequence[Message], options: GenerateOptions
+        self, messages: Sequence[Message], options: GenerateOptions, *, conversation: str = ""
     ) -> AsyncIterator[ChatEvent]:
         self.asked.append((list(messages), options))
+        self.conversations.append(conversation)
         try:
             for event in self.events:
                 if isinstance(event, TorbizError):

@@ -152,7 +152,7 @@ class ResourceSample:
 
 
 class RunnerProcess(ABC):
-    """A runner script that talks JSON lines over its standard streams."""
+    """A runner script that talks JSON lines, over its standard streams or a socket."""
 
     @abstractmethod
     async def send(self, message: Mapping[str, Any]) -> None:
@@ -160,23 +160,31 @@ class RunnerProcess(ABC):
 
     @abstractmethod
     def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """Its messages in order; ends when the process has ended."""
+        """Its messages in order; ends when the process, or the connection to it, has ended."""
 
     @abstractmethod
-    async def wait(self) -> ExitReport:
-        """Wait for its end."""
+    async def wait(self) -> ExitReport | None:
+        """Wait for its end; None when it lives on and only the connection to it has ended."""
 
     @abstractmethod
     async def stop(self, grace_s: float = 5.0) -> ExitReport:
-        """End it: ask, wait `grace_s` seconds, kill; nothing of it is left afterwards."""
+        """End it for everybody: ask, wait `grace_s` seconds, kill; nothing of it is left."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of it: one that only this program uses ends, one that others may share stays."""
 
 
 @dataclass(frozen=True)
 class RunnerCommand:
-    """A runner script and its arguments; `secrets` go into its environment, never into argv."""
+    """A runner script and its arguments; `secrets` go into its environment, never into argv.
+
+    `title` is what people call what it runs, such as a model's name.
+    """
 
     script: str
     arguments: tuple[str, ...] = ()
+    title: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict)
     log_name: str = "petals_inference.log"
 
@@ -243,6 +251,15 @@ class EnvironmentDriver(ABC):
     @abstractmethod
     async def spawn(self, command: RunnerCommand) -> RunnerProcess:
         """Start a runner script. Raises TorbizError when the environment is not ready."""
+
+    @abstractmethod
+    async def chat_runner(self, command: RunnerCommand, key: str) -> RunnerProcess:
+        """The chat runner that all programs of this home share by this key.
+
+        A living one is joined; otherwise one is started that outlives this program. The command
+        is completed with where it listens. Raises TorbizError when the environment is not ready,
+        or when it cannot be started.
+        """
 
 
 async def _always_well() -> AsyncIterator[ServerCondition]:

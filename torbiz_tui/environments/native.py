@@ -46,6 +46,7 @@ from torbiz_tui.environments.processes import (
 )
 from torbiz_tui.environments.seeder_command import seeder_arguments
 from torbiz_tui.environments.share_lock import share_lock
+from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import follow
 from torbiz_tui.logs.writing import logger, rotate
@@ -71,6 +72,7 @@ class NativeDriver(EnvironmentDriver):
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._sampled: dict[int, psutil.Process] = {}
         self._told_of_record = ""
+        self._shared_runners = SharedRunners(paths)
 
     @property
     def _record_file(self) -> Path:
@@ -278,14 +280,25 @@ class NativeDriver(EnvironmentDriver):
 
     async def spawn(self, command: RunnerCommand) -> RunnerProcess:
         self.stack.require_installed()
-        argv = [
-            str(self._paths.env_python),
-            str(runner_scripts() / command.script),
-            *command.arguments,
-        ]
         log_file = self._paths.logs / command.log_name
         rotate(log_file)
-        return await NativeRunner.start(argv, self._environ(command.secrets), log_file)
+        return await NativeRunner.start(
+            self._argv(command), self._environ(command.secrets), log_file
+        )
+
+    async def chat_runner(self, command: RunnerCommand, key: str) -> RunnerProcess:
+        self.stack.require_installed()
+        return await self._shared_runners.reach(
+            key,
+            command.title,
+            self._argv(command),
+            self._environ(command.secrets),
+            self._paths.logs / command.log_name,
+        )
+
+    def _argv(self, command: RunnerCommand) -> list[str]:
+        script = runner_scripts() / command.script
+        return [str(self._paths.env_python), str(script), *command.arguments]
 
 
 def _own_memory(process: psutil.Process) -> int:

@@ -133,24 +133,15 @@ class NativeRunner(RunnerProcess):
     async def send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(dict(message)).encode() + b"\n")
+            self._process.stdin.write(encode_message(message))
             await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise TorbizError("The runner has ended.", code="runner_died") from error
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         assert self._process.stdout is not None
-        assembler = LineAssembler()
-        while data := await self._process.stdout.read(_CHUNK):
-            for line in assembler.feed(data):
-                try:
-                    message = json.loads(line)
-                except ValueError:
-                    message = None
-                if isinstance(message, dict) and isinstance(message.get("type"), str):
-                    yield message
-                else:
-                    logger("inference").warning("not a message of the runner: %.200s", line)
+        async for message in read_messages(self._process.stdout):
+            yield message
 
     async def wait(self) -> ExitReport:
         code = await self._process.wait()
@@ -173,6 +164,33 @@ class NativeRunner(RunnerProcess):
             logger("inference").warning("the runner did not end within %.0f s: killed", grace_s)
             kill_group(self._process.pid)
         return await self.wait()
+
+    async def close(self) -> None:
+        await self.stop()
+
+
+def encode_message(message: Mapping[str, Any]) -> bytes:
+    """A message to a runner as a line."""
+    return json.dumps(dict(message)).encode() + b"\n"
+
+
+async def read_messages(
+    stream: asyncio.StreamReader, first: bytes = b""
+) -> AsyncIterator[dict[str, Any]]:
+    """The messages of a runner, `first` being what was read already; a bad line is logged."""
+    assembler = LineAssembler()
+    data = first or await stream.read(_CHUNK)
+    while data:
+        for line in assembler.feed(data):
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if isinstance(message, dict) and isinstance(message.get("type"), str):
+                yield message
+            else:
+                logger("inference").warning("not a message of the runner: %.200s", line)
+        data = await stream.read(_CHUNK)
 
 
 def open_log(file: Path) -> IO[bytes]:

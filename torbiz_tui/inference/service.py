@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.catalogue import ModelInfo, resolve_model
 from torbiz_tui.config import Config
-from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand, RunnerProcess
-from torbiz_tui.errors import NotServedError, TorbizError, UsageError
+from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand
+from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.inference.events import (
     AnswerDone,
+    AnswerStarted,
     ChatEvent,
     GenerateOptions,
     Message,
+    Recovered,
+    Recovering,
+    Route,
     StageChanged,
-    TokenReceived,
 )
-from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
+from torbiz_tui.inference.runner_command import SwarmPeers, runner_command
+from torbiz_tui.inference.runner_connection import (
+    Change,
+    PendingAnswer,
+    RunnerConnection,
+    connection_lost,
+)
+from torbiz_tui.inference.runner_messages import generate, not_served, read_error, read_event
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 
+__all__ = ["FindPeers", "InferenceService", "SwarmPeers", "not_served"]
+
 _CANCEL_GRACE_S = 5.0
 _STOP_GRACE_S = 5.0
+# Questions of other programs may be answered first, each for minutes.
+_LINE_S = 600.0
 
-SwarmPeers = tuple[str, ...] | None
 FindPeers = Callable[[ModelInfo], Awaitable[SwarmPeers]]
 """Answers with the initial peers of the swarm that serves the model; None is the public swarm.
 
@@ -38,49 +49,11 @@ Raises NotServedError when there is no swarm to ask.
 """
 
 
-class _Answer:
-    """The messages of one answer; `ended` once the last of them has come from the runner."""
-
-    def __init__(self) -> None:
-        self.messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self.ended = asyncio.Event()
-
-    def put(self, message: dict[str, Any] | None) -> None:
-        """Take a message; None says that the runner has ended."""
-        self.messages.put_nowait(message)
-        if message is None or message["type"] in ("done", "error"):
-            self.ended.set()
-
-
-class _Runner:
-    """A running chat runner and the messages that wait to be read."""
-
-    def __init__(self, process: RunnerProcess, key: tuple[str, SwarmPeers]) -> None:
-        self.process = process
-        self.key = key
-        self.stage = "importing"
-        self.ready = asyncio.Event()
-        self.fatal: dict[str, Any] | None = None
-        self.answers: dict[str, _Answer] = {}
-        self.reading: asyncio.Task[None] | None = None
-        self.ended = False
-        self.has_answered = False
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What a runner is started for."""
-
-    model: ModelInfo
-    peers: SwarmPeers
-
-    @property
-    def key(self) -> tuple[str, SwarmPeers]:
-        return self.model.source, self.peers
-
-
 class InferenceService:
-    """Starts the runner when it is needed, keeps it warm, and replaces one that has died."""
+    """Joins or starts the runner when it is needed, and another when one has died.
+
+    The runner belongs to no program: it is left, and stays warm for `ask.keep_warm_s`.
+    """
 
     def __init__(
         self, driver: EnvironmentDriver, paths: Paths, config: Config, find_peers: FindPeers
@@ -90,129 +63,145 @@ class InferenceService:
         self._config = config
         self._find_peers = find_peers
         self._model = config.model
+        self._local = config.ask.local
         self._resolved: dict[str, ModelInfo] = {}
-        self._runner: _Runner | None = None
-        self._starting = asyncio.Lock()
-        self._current: str | None = None
-        self._cancel_early = False
-        self._numbers = itertools.count(1)
-        self._broadcast: Broadcast[StageChanged] = Broadcast()
+        self._connection: RunnerConnection | None = None
+        self._outgoing: set[RunnerConnection] = set()
+        self._connecting = asyncio.Lock()
+        self._answers: list[PendingAnswer] = []
+        self._broadcast: Broadcast[Change] = Broadcast()
 
     @property
     def model(self) -> str:
         """The model that is asked; empty when none is configured."""
         return self._model
 
-    def choose(self, model: str) -> None:
-        """Ask another model from now on."""
+    @property
+    def local(self) -> bool:
+        """Whether the model is loaded on this machine instead of asking a swarm."""
+        return self._local
+
+    def choose(self, model: str, *, local: bool | None = None) -> None:
+        """Ask another model, or elsewhere, from the next question on; None leaves where."""
         self._model = model
+        if local is not None:
+            self._local = local
 
     @property
     def stage(self) -> str:
         """How far the runner is; empty when none runs."""
-        return "" if self._runner is None else self._runner.stage
+        connection = self._connection
+        if connection is None or connection.ended:
+            return ""
+        return connection.stage or "importing"
+
+    @property
+    def route(self) -> Route | None:
+        """Who would answer now; None while it is not known."""
+        return None if self._connection is None else self._connection.route
 
     @property
     def idle_session(self) -> bool:
         """Whether the runner may hold a session open with the swarm while it answers nothing."""
-        return self._runner is not None and self._runner.has_answered and self._current is None
+        connection = self._connection
+        if connection is None or connection.busy:
+            return False
+        return connection.may_hold_session and not self._local
 
-    def subscribe(self) -> AbstractContextManager[Subscription[StageChanged]]:
-        """Listen to the runner's stages."""
+    def subscribe(self) -> AbstractContextManager[Subscription[Change]]:
+        """Listen to the runner's stages and routes."""
         return self._broadcast.subscribe()
 
     async def warm(self) -> None:
-        """Start the runner if none runs for this model and swarm.
+        """Join or start the runner for this model and swarm; it gets ready by itself.
 
         Raises NotServedError when there is no swarm to ask, TorbizError when it cannot start.
         """
-        await self._ensure_runner()
+        await self._connect()
 
-    async def ask(
-        self, messages: Sequence[Message], options: GenerateOptions
+    def ask(
+        self, messages: Sequence[Message], options: GenerateOptions, *, conversation: str = ""
     ) -> AsyncIterator[ChatEvent]:
         """Answer the last of `messages`: stages while the runner warms up, tokens, the end.
 
-        Raises NotServedError when blocks are not served, TorbizError for every other failure. A
-        caller that stops iterating cancels the answer.
+        Questions of one `conversation` share a session: only what is new of it travels. Raises
+        NotServedError when blocks are not served, TorbizError for every other failure. A caller
+        that stops iterating cancels the answer.
         """
-        self._cancel_early = False
-        runner = await self._ensure_runner()
-        async for stage in self._until_ready(runner):
-            yield stage
-        if self._cancel_early:
-            yield AnswerDone("cancelled", 0, 0, 0, 0.0, 0.0)
-            return
-        request = f"q{next(self._numbers)}"
-        answer = runner.answers[request] = _Answer()
-        self._current = request
-        done = False
-        try:
-            if runner.ended:
-                raise _ended()
-            await runner.process.send(_generate(request, messages, options))
-            while True:
-                message = await self._next(answer)
-                if message["type"] == "token":
-                    yield TokenReceived(sanitize_text(str(message.get("text", ""))))
-                elif message["type"] == "done":
-                    done = runner.has_answered = True
-                    yield _answer_done(message)
-                    return
-                else:
-                    done = True
-                    _raise_error(message, self._model)
-        except TorbizError as error:
-            if error.code == "runner_died":
-                await self._died(runner)
-            raise
-        finally:
-            runner.answers.pop(request, None)
-            if self._current == request:
-                self._current = None
-            if not done and not runner.ended:
-                with contextlib.suppress(TorbizError):
-                    await runner.process.send({"type": "cancel", "id": request})
+        return self._answer(generate(messages, options, conversation))
+
+    def complete(self, prompt: str, options: GenerateOptions) -> AsyncIterator[ChatEvent]:
+        """Continue a text as it stands; otherwise as `ask`."""
+        return self._answer(generate(prompt, options))
 
     async def cancel(self) -> None:
-        """Stop the running answer; it ends with `AnswerDone`.
+        """Stop all running answers; each ends with `AnswerDone`.
 
-        A runner that does not react within 5 s is ended, and the answer with it.
+        A runner that does not react within 5 s is ended.
         """
-        runner, request = self._runner, self._current
-        if runner is None:
+        answers = list(self._answers)
+        for answer in answers:
+            await _cancel(answer)
+        waiting = [asyncio.ensure_future(answer.ended.wait()) for answer in answers]
+        if not waiting:
             return
-        if request is None:
-            self._cancel_early = True
-            self._broadcast.publish(StageChanged(runner.stage))
-            return
-        answer = runner.answers[request]
-        with contextlib.suppress(TorbizError):
-            await runner.process.send({"type": "cancel", "id": request})
         try:
-            async with asyncio.timeout(_CANCEL_GRACE_S):
-                await answer.ended.wait()
-        except TimeoutError:
-            logger("inference").warning("the runner does not react to a cancel: ending it")
-            await runner.process.stop(grace_s=0.5)
+            await asyncio.wait(waiting, timeout=_CANCEL_GRACE_S)
+        finally:
+            for waiter in waiting:
+                waiter.cancel()
+        for connection in {answer.connection for answer in answers if not answer.ended.is_set()}:
+            if connection is not None and not connection.ended:
+                logger("inference").warning("the runner does not react to a cancel: ending it")
+                await connection.end(grace_s=0.5)
+
+    async def release(self, conversation: str) -> None:
+        """Give up what servers hold for this conversation."""
+        if self._connection is not None:
+            with contextlib.suppress(TorbizError):
+                await self._connection.send({"type": "release", "conversation": conversation})
 
     async def close(self) -> None:
-        """End the runner."""
-        async with self._starting:
-            await self._end_runner()
+        """Let go of the runner; answers that are still waited for end as cancelled."""
+        async with self._connecting:
+            connection, self._connection = self._connection, None
+            for leaving in (*self._outgoing, connection):
+                if leaving is not None:
+                    await leaving.leave()
+            self._outgoing.clear()
 
-    async def _ensure_runner(self) -> _Runner:
-        async with self._starting:
-            wanted = await self._wanted()
-            runner = self._runner
-            if runner is not None and (runner.ended or runner.key != wanted.key):
-                await self._end_runner()
-                runner = None
-            if runner is None:
-                runner = await self._start_runner(wanted)
-            return runner
+    # The runner
 
-    async def _wanted(self) -> _Wanted:
+    async def _connect(self) -> RunnerConnection:
+        async with self._connecting:
+            command, key = await self._command()
+            connection = self._connection
+            if connection is not None and not connection.ended and connection.key == key:
+                return connection
+            if connection is not None:
+                self._connection = None
+                self._broadcast.publish(StageChanged(""))
+                await self._leave(connection)
+            process = await self._driver.chat_runner(command, key)
+            connection = RunnerConnection(process, key, self._changed)
+            self._connection = connection
+            self._broadcast.publish(StageChanged(self.stage))
+            return connection
+
+    def _changed(self, connection: RunnerConnection, change: Change) -> None:
+        if connection is self._connection:
+            self._broadcast.publish(change)
+
+    async def _leave(self, connection: RunnerConnection) -> None:
+        """Let go of a runner, once its last answer has ended."""
+        if connection.busy and not connection.ended:
+            self._outgoing.add(connection)
+            return
+        self._outgoing.discard(connection)
+        await connection.leave()
+
+    async def _command(self) -> tuple[RunnerCommand, str]:
+        """What is to run, and the key by which programs share it."""
         if not self._model:
             raise UsageError(
                 "Which model should answer?",
@@ -223,110 +212,129 @@ class InferenceService:
         if model is None:
             # Once a name: a hub that does not answer must not delay the next question.
             model = self._resolved[self._model] = await resolve_model(self._model, self._paths)
-        return _Wanted(model, await self._find_peers(model))
+        peers = None if self._local else await self._find_peers(model)
+        return runner_command(model, peers, self._config.ask, local=self._local)
 
-    async def _start_runner(self, wanted: _Wanted) -> _Runner:
-        model = wanted.model
-        arguments = ["--serve", "--model-name", model.source]
-        if model.dht_prefix:
-            arguments += ["--dht-prefix", model.dht_prefix]
-        if model.demo:
-            arguments += ["--torch-dtype", "float32"]
-        for peer in wanted.peers or ():
-            arguments += ["--initial-peer", peer]
-        process = await self._driver.spawn(
-            RunnerCommand("run_petals_inference.py", tuple(arguments))
-        )
-        runner = _Runner(process, wanted.key)
-        runner.reading = asyncio.create_task(self._read(runner), name="read the chat runner")
-        self._runner = runner
-        self._broadcast.publish(StageChanged(runner.stage))
-        return runner
+    # An answer
 
-    async def _end_runner(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        await runner.process.stop(_STOP_GRACE_S)
-        if runner.reading is not None:
-            await asyncio.wait([runner.reading], timeout=1.0)
-            runner.reading.cancel()
-
-    async def _read(self, runner: _Runner) -> None:
+    async def _answer(self, request: Mapping[str, Any]) -> AsyncIterator[ChatEvent]:
+        answer = PendingAnswer()
+        self._answers.append(answer)
+        connection: RunnerConnection | None = None
+        done = False
         try:
-            async for message in runner.process.messages():
-                self._take(runner, message)
+            connection = await self._connect()
+            connection.expect(answer)
+            async for event in self._until_settled(connection, answer):
+                yield event
+            if not answer.cancelled:
+                await self._send(connection, answer, request)
+                async for event in self._received(connection, answer):
+                    done = isinstance(event, AnswerDone)
+                    yield event
+            if not done:
+                done = True
+                yield AnswerDone("cancelled", 0, 0, 0, 0.0, 0.0)
         finally:
-            runner.ended = True
-            runner.stage = ""
-            runner.ready.set()
-            for answer in runner.answers.values():
-                answer.put(None)
-            if self._runner is runner:
-                self._broadcast.publish(StageChanged(""))
+            answer.ended.set()
+            self._answers.remove(answer)
+            if connection is not None:
+                connection.forget(answer)
+                if answer.sent_as and not done and not connection.ended:
+                    with contextlib.suppress(TorbizError):
+                        await connection.send({"type": "cancel", "id": answer.sent_as})
+                if connection in self._outgoing:
+                    await self._leave(connection)
 
-    def _take(self, runner: _Runner, message: Mapping[str, Any]) -> None:
-        if message["type"] == "status":
-            runner.stage = str(message.get("stage", ""))
-            if runner.stage == "ready":
-                runner.ready.set()
-            self._broadcast.publish(StageChanged(runner.stage))
-            return
-        answer = runner.answers.get(str(message.get("id")))
-        if answer is not None:
-            answer.put(dict(message))
-        elif message["type"] == "error" and message.get("id") is None:
-            if message.get("fatal"):
-                runner.fatal = dict(message)
-            # With blocks missing the runner stays and looks again at the next question.
-            runner.ready.set()
-            self._broadcast.publish(StageChanged(runner.stage))
-
-    async def _until_ready(self, runner: _Runner) -> AsyncIterator[StageChanged]:
+    async def _until_settled(
+        self, connection: RunnerConnection, answer: PendingAnswer
+    ) -> AsyncIterator[ChatEvent]:
         limit = self._config.ask.start_timeout_s
         deadline = asyncio.get_running_loop().time() + limit
-        with self.subscribe() as changes:
-            stages = aiter(changes)
-            if not runner.ready.is_set():
-                yield StageChanged(runner.stage)
-            while not runner.ready.is_set() and not self._cancel_early:
-                try:
-                    # The time-out must not span a yield: it would interrupt who iterates.
-                    async with asyncio.timeout_at(deadline):
-                        await anext(stages)
-                except TimeoutError:
-                    stage = runner.stage
-                    await self._end_runner()
-                    raise TorbizError(
-                        f"The chat runner is not ready after {limit:.0f} s (it hangs in: {stage}).",
-                        remedy="Ask again; its log (petals_inference.log) has the details.",
-                        code="timeout",
-                    ) from None
-                if runner.stage and not runner.ended:
-                    yield StageChanged(runner.stage)
-        if runner.fatal is not None:
-            await self._end_runner()
-            _raise_error(runner.fatal, self._model)
+        told = bool(connection.stage) and not connection.settled
+        if told:
+            yield StageChanged(connection.stage)
+        while not connection.settled and not answer.cancelled:
+            try:
+                # The time-out must not span a yield: it would interrupt who iterates.
+                async with asyncio.timeout_at(deadline):
+                    message = await answer.messages.get()
+            except TimeoutError:
+                stage = connection.stage
+                await connection.end(_STOP_GRACE_S)
+                raise TorbizError(
+                    f"The chat runner is not ready after {limit:.0f} s (it hangs in: {stage}).",
+                    remedy="Ask again; its log (petals_inference.log) has the details.",
+                    code="timeout",
+                ) from None
+            event = read_event(message) if message is not None else None
+            if event == StageChanged("ready") and not told:
+                # It has been warm before.
+                continue
+            if event is not None:
+                told = True
+                yield event
+        if connection.fatal is not None:
+            raise self._error(connection.fatal)
 
-    async def _next(self, answer: _Answer) -> dict[str, Any]:
+    async def _send(
+        self, connection: RunnerConnection, answer: PendingAnswer, request: Mapping[str, Any]
+    ) -> None:
         try:
-            async with asyncio.timeout(self._config.ask.idle_timeout_s):
-                message = await answer.messages.get()
+            await connection.ask(answer, request)
+        except TorbizError as error:
+            if error.code == "runner_died":
+                await self._died(connection)
+            raise
+
+    async def _received(
+        self, connection: RunnerConnection, answer: PendingAnswer
+    ) -> AsyncIterator[ChatEvent]:
+        """The events of an answer to its end; none more when it is cut off by a cancel."""
+        ask = self._config.ask
+        limit = _LINE_S
+        while True:
+            message = await self._next(answer, limit)
+            if message is None:
+                if connection.fatal is not None:
+                    raise self._error(connection.fatal)
+                if answer.cancelled or connection.left:
+                    return
+                await self._died(connection)
+            if message["type"] == "error":
+                raise self._error(message)
+            event = read_event(message)
+            if event is None:
+                continue
+            if isinstance(event, AnswerStarted | Recovered):
+                limit = ask.idle_timeout_s
+            elif isinstance(event, Recovering):
+                # The runner bounds the search itself.
+                limit = max(ask.idle_timeout_s, ask.start_timeout_s)
+            yield event
+            if isinstance(event, AnswerDone):
+                return
+
+    async def _next(self, answer: PendingAnswer, limit_s: float) -> Mapping[str, Any] | None:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await answer.messages.get()
         except TimeoutError:
             raise TorbizError(
-                f"No further word came for {self._config.ask.idle_timeout_s:.0f} s.",
+                f"No further word came for {limit_s:.0f} s.",
                 why="The servers of the swarm may be overloaded or gone.",
                 remedy="Ask again.",
                 code="timeout",
             ) from None
-        if message is None:
-            raise _ended()
-        return message
 
-    async def _died(self, runner: _Runner) -> NoReturn:
-        report = await runner.process.wait()
-        if self._runner is runner:
-            self._runner = None
+    def _error(self, message: Mapping[str, Any]) -> TorbizError:
+        known = self._resolved.get(self._model)
+        return read_error(message, self._model, known.num_blocks if known is not None else 0)
+
+    async def _died(self, connection: RunnerConnection) -> NoReturn:
+        report = await connection.how_it_ended()
+        if report is None:
+            raise connection_lost()
         logger("inference").error("the chat runner died: %s", report)
         raise TorbizError(
             "The chat runner has died.",
@@ -337,59 +345,12 @@ class InferenceService:
         )
 
 
-def _ended() -> TorbizError:
-    return TorbizError("The runner has ended.", code="runner_died")
-
-
-def _generate(
-    request: str, messages: Sequence[Message], options: GenerateOptions
-) -> dict[str, Any]:
-    return {
-        "type": "generate",
-        "id": request,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
-        "max_new_tokens": options.max_new_tokens,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "seed": options.seed,
-    }
-
-
-def _answer_done(message: Mapping[str, Any]) -> AnswerDone:
-    usage, timing = message.get("usage") or {}, message.get("timing") or {}
-    return AnswerDone(
-        finish_reason=message.get("finish_reason", "stop"),
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        reused_tokens=int(usage.get("reused_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        first_token_s=float(timing.get("first_token_s") or 0.0),
-        tokens_per_s=float(timing.get("tokens_per_s") or 0.0),
-    )
-
-
-_REMEDIES = {
-    "connection_failed": "Ask again; if it stays so, see on the Share screen whether it is served.",
-    "context_full": "Start a new conversation.",
-    "timeout": "Ask again.",
-    "busy": "Wait for the running answer, then ask again.",
-    "model_not_found": "Check the model's name.",
-    "unsupported_model": "Choose a model of a type that Petals serves.",
-}
-
-
-def _raise_error(message: Mapping[str, Any], model: str) -> NoReturn:
-    code = str(message.get("code", "internal"))
-    what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
-    if code == "missing_blocks":
-        raise not_served(model, what)
-    raise TorbizError(what, remedy=_REMEDIES.get(code, "Ask again."), code=code)
-
-
-def not_served(model: str, why: str) -> NotServedError:
-    """The error for a model, or blocks of it, that nobody serves."""
-    return NotServedError(
-        f"Nobody serves {model} now.",
-        why=why,
-        remedy=f"Share it from this machine (F2, or `torbiz-tui share {model}`), or wait.",
-        code="missing_blocks",
-    )
+async def _cancel(answer: PendingAnswer) -> None:
+    answer.cancelled = True
+    if not answer.sent_as or answer.connection is None:
+        # It has not been sent: whoever waits for the runner looks up.
+        answer.put(None)
+        answer.ended.set()
+        return
+    with contextlib.suppress(TorbizError):
+        await answer.connection.send({"type": "cancel", "id": answer.sent_as})

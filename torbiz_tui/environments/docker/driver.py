@@ -208,3 +208,6 @@ class DockerDriver(EnvironmentDriver):
             why="The container only hosts; asking uses Petals on this machine.",
             code="docker_hosts_only",
         )
+
+    async def chat_runner(self, command: RunnerCommand, key: str) -> RunnerProcess:  # noqa: ARG002
+        return await self.spawn(command)

@@ -1,0 +1,37 @@
+"""How the chat runner is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from torbiz_tui import __version__
+from torbiz_tui.catalogue import ModelInfo
+from torbiz_tui.config_schema import AskConfig
+from torbiz_tui.environments.base import RunnerCommand
+
+SwarmPeers = tuple[str, ...] | None
+"""The initial peers of a swarm; None is the public swarm."""
+
+
+def runner_command(
+    model: ModelInfo, peers: SwarmPeers, ask: AskConfig, *, local: bool
+) -> tuple[RunnerCommand, str]:
+    """What is to run, and the key by which programs that ask the same way share it."""
+    arguments = ["--model-name", model.source, "--max-session-tokens", str(ask.session_tokens)]
+    if model.dht_prefix:
+        arguments += ["--dht-prefix", model.dht_prefix]
+    if model.demo:
+        arguments += ["--torch-dtype", "float32"]
+    if local:
+        arguments += ["--local"]
+    for peer in peers or ():
+        arguments += ["--initial-peer", peer]
+    # The runner of another version may speak another protocol.
+    told = json.dumps([__version__, arguments]).encode()
+    command = RunnerCommand(
+        "run_petals_inference.py",
+        (*arguments, "--linger", f"{ask.keep_warm_s:g}"),
+        title=model.name,
+    )
+    return command, hashlib.sha256(told).hexdigest()[:12]

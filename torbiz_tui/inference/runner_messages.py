@@ -1,0 +1,154 @@
+"""The chat runner's messages: what is sent to it, and what its own mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.inference.events import (
+    AnswerDone,
+    AnswerStarted,
+    ChatEvent,
+    GenerateOptions,
+    Hop,
+    Message,
+    Recovered,
+    Recovering,
+    Route,
+    RouteChanged,
+    StageChanged,
+    TokenReceived,
+    blocks_text,
+)
+from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
+
+Facts = Mapping[str, Any]
+Ranges = tuple[tuple[int, int], ...]
+
+_REMEDIES = {
+    "connection_failed": "Ask again; if it stays so, see on the Share screen whether it is served.",
+    "context_full": "Start a new conversation.",
+    "timeout": "Ask again.",
+    "busy": "Wait for the running answers, then ask again.",
+    "model_not_found": "Check the model's name.",
+    "unsupported_model": "Choose a model of a type that Petals serves.",
+}
+
+
+def generate(
+    messages: Sequence[Message] | str, options: GenerateOptions, conversation: str = ""
+) -> dict[str, Any]:
+    """The request for an answer, without its id; a text in place of messages is continued."""
+    asked: dict[str, Any] = (
+        {"prompt": messages}
+        if isinstance(messages, str)
+        else {"messages": [{"role": turn.role, "content": turn.content} for turn in messages]}
+    )
+    if conversation:
+        asked["conversation"] = conversation
+    return {
+        "type": "generate",
+        **asked,
+        "max_new_tokens": options.max_new_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "seed": options.seed,
+        "stop": list(options.stop),
+    }
+
+
+def read_event(message: Facts) -> ChatEvent | None:
+    """What a message of the runner means; None when this version does not know it."""
+    match message["type"]:
+        case "status":
+            return StageChanged(str(message.get("stage", "")))
+        case "route":
+            return RouteChanged(read_route(message))
+        case "started":
+            return AnswerStarted(
+                _count(message, "prompt_tokens"),
+                _count(message, "reused_tokens"),
+                _count(message, "dropped_messages"),
+                read_route(message.get("route") or {}),
+            )
+        case "token":
+            return TokenReceived(sanitize_text(str(message.get("text", ""))))
+        case "recovering":
+            return Recovering(_count(message, "first"), _count(message, "end"))
+        case "recovered":
+            seconds = float(message.get("seconds") or 0.0)
+            return Recovered(seconds, read_route(message.get("route") or {}))
+        case "done":
+            return _answer_done(message)
+    return None
+
+
+def read_route(facts: Facts) -> Route:
+    """A route; the names in it are given by others, and safe to show afterwards."""
+    return Route(
+        _count(facts, "num_blocks"),
+        tuple(
+            Hop(
+                _count(hop, "first"),
+                _count(hop, "end"),
+                sanitize_line(str(hop.get("peer", ""))),
+                sanitize_line(str(hop.get("name") or "")),
+            )
+            for hop in facts.get("hops") or ()
+        ),
+        _ranges(facts.get("missing")),
+        bool(facts.get("local")),
+    )
+
+
+def _answer_done(message: Facts) -> AnswerDone:
+    usage, timing = message.get("usage") or {}, message.get("timing") or {}
+    route = message.get("route")
+    return AnswerDone(
+        finish_reason=message.get("finish_reason", "stop"),
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        reused_tokens=_count(usage, "reused_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+        first_token_s=float(timing.get("first_token_s") or 0.0),
+        tokens_per_s=float(timing.get("tokens_per_s") or 0.0),
+        route=read_route(route) if route else None,
+    )
+
+
+def _count(facts: Facts, field: str) -> int:
+    return int(facts.get(field) or 0)
+
+
+def _ranges(value: Any) -> Ranges:
+    return tuple((int(first), int(end)) for first, end in value or ())
+
+
+def read_error(message: Facts, model: str, num_blocks: int) -> TorbizError:
+    """The error that a message of the runner stands for, asked for a model of so many blocks."""
+    code = str(message.get("code", "internal"))
+    what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
+    if code == "missing_blocks":
+        return not_served(model, what, _ranges(message.get("missing")), num_blocks)
+    return TorbizError(what, remedy=_REMEDIES.get(code, "Ask again."), code=code)
+
+
+def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) -> NotServedError:
+    """The error for a model, or the `missing` ones of its blocks, that nobody serves."""
+    whole = missing in ((), ((0, num_blocks),))
+    which = model if whole else f"blocks {blocks_text(missing)} of {model}"
+    share = f"torbiz-tui share {model}"
+    if not whole and len(missing) == 1:
+        share += f" --blocks {missing[0][0]}:{missing[0][1]}"
+    return NotServedError(
+        f"Nobody serves {which} now.",
+        why=why,
+        remedy=f"Share it from this machine (F2, or `{share}`), or wait.",
+        code="missing_blocks",
+        missing=missing,
+    )
+
+
+def runner_ended() -> TorbizError:
+    """The error for a question that finds no runner any more."""
+    return TorbizError("The runner has ended.", code="runner_died")

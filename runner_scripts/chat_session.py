@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from answer_prompt import prompt_for
 from chat_answer import Answer, Route
-from chat_errors import ChatError, LengthRefusedError, missing_blocks
+from chat_errors import ChatError, LengthRefusedError
 from chat_prompt import EncodedPrompt, PromptFormat, TemplateRefusedError
 from context_window import dropped_turns, without_dropped
 from held_tokens import HeldText
@@ -18,6 +19,7 @@ from log_lines import runner_logger
 from model_source import hub_token
 from server_stream import StoppedError, WireFormat
 from session_pool import Conversation, SessionPool
+from shown_answer import ShownAnswer
 from swarm_route import SwarmRoute
 from swarm_session import SwarmSession, Watch
 from token_stream import TextAssembler
@@ -100,14 +102,14 @@ class SwarmModel:
 
     def _answer(self, answer: Answer, conversation: Conversation) -> str:
         request = answer.request
-        prompt = self._prompt(answer)
+        prompt = prompt_for(answer, self._format, self.max_tokens)
         raw = request.prompt is not None
         stop_ids = self._raw_stop_ids if raw else self._stop_ids
         stop_texts = () if raw else self._format.stop_strings
         assembler = TextAssembler(self._format.decode, (*stop_texts, *request.stop))
         torch = importlib.import_module("torch")
         torch.manual_seed(request.seed) if request.seed is not None else torch.seed()
-        shown = _Shown(answer, assembler)
+        shown = ShownAnswer(answer, assembler)
         try:
             self._route.ensure_known(answer.cancelled)
             new_ids = self._go_back(conversation, prompt)
@@ -127,38 +129,6 @@ class SwarmModel:
         if assembler.stopped or (answer.tokens and answer.tokens[-1] in stop_ids):
             return "stop"
         return "length" if len(answer.tokens) >= limit else "cancelled"
-
-    def _prompt(self, answer: Answer) -> EncodedPrompt:
-        """Render what the model reads, without the oldest turns if it would be too long."""
-        request = answer.request
-        if request.prompt is not None:
-            prompt = self._format.encode(request.prompt, raw=True)
-        else:
-            messages = request.messages
-            dropped = dropped_turns(messages, self._format.count, self.max_tokens)
-            prompt = self._render(without_dropped(messages, dropped))
-            if len(prompt.ids) >= self.max_tokens:  # the estimate was too low
-                dropped = dropped_turns(messages, lambda _message: self.max_tokens, 1)
-                prompt = self._render(without_dropped(messages, dropped))
-            answer.dropped_messages = dropped
-        answer.prompt_tokens = len(prompt.ids)
-        if not prompt.ids:
-            raise ChatError("bad_request", "The prompt has no tokens for this model.")
-        if len(prompt.ids) >= self.max_tokens:
-            raise ChatError(
-                "context_full",
-                f"The question has {len(prompt.ids)} tokens and leaves no room for an answer:"
-                f" a session holds {self.max_tokens}.",
-            )
-        return prompt
-
-    def _render(self, messages: list[dict[str, str]]) -> EncodedPrompt:
-        try:
-            return self._format.encode(self._format.render(messages))
-        except TemplateRefusedError as error:
-            raise ChatError(
-                "bad_request", f"messages is not accepted by the model's chat template: {error}"
-            ) from error
 
     def _go_back(self, conversation: Conversation, prompt: EncodedPrompt) -> list[int]:
         """Set the session back to what it has in common with the prompt; return what is new."""
@@ -216,7 +186,7 @@ class SwarmModel:
         new_ids: list[int],
         limit: int,
         stop_ids: list[int],
-        shown: _Shown,
+        shown: ShownAnswer,
     ) -> None:
         torch = importlib.import_module("torch")
         transformers = importlib.import_module("transformers")
@@ -243,7 +213,7 @@ class SwarmModel:
         self,
         conversation: Conversation,
         prompt: EncodedPrompt,
-        shown: _Shown,
+        shown: ShownAnswer,
         stop_ids: list[int],
     ) -> None:
         """Note what the session's tokens say, as far as the person has seen it."""
@@ -284,16 +254,6 @@ class SwarmModel:
         """Close the sessions that had no question for that long."""
         self._pool.close_idle(older_than_s)
 
-    def check_route(self) -> None:
-        """Raise ChatError (missing_blocks) unless every block is served."""
-        route = self.look_up_route()
-        if route.missing:
-            raise missing_blocks([list(blocks) for blocks in route.missing], self.num_blocks)
-
-    def discard_session(self) -> None:
-        """Close all sessions."""
-        self._pool.close_idle(0)
-
     def close(self) -> None:
         """Close the sessions, the sequence manager and the DHT."""
         self._pool.close()
@@ -306,49 +266,10 @@ class SwarmModel:
 _closed: list[SwarmModel] = []
 
 
-class _Shown:
-    """What of an answer the person has seen."""
-
-    def __init__(self, answer: Answer, assembler: TextAssembler) -> None:
-        self._answer = answer
-        self._assembler = assembler
-        self._lost = False
-        self._pieces: list[str] = []
-
-    def add_token(self, token: int) -> None:
-        now = time.monotonic()
-        if self._answer.first_token_at is None:
-            self._answer.first_token_at = now
-        self._answer.last_token_at = now
-        self._answer.tokens.append(token)
-        self.deliver(self._assembler.add(token))
-
-    def deliver(self, text: str) -> None:
-        if text and self._answer.deliver(text):
-            self._pieces.append(text)
-        elif text:
-            self._lost = True
-
-    def should_stop(self, *_arguments: Any, **_named: Any) -> bool:
-        return self._answer.cancelled.is_set() or self._assembler.stopped
-
-    @property
-    def tokens(self) -> list[int]:
-        return self._answer.tokens
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
-
-    @property
-    def withheld(self) -> bool:
-        return self._lost or self._assembler.stopped or not self._assembler.is_complete
-
-
 class _Streamer:
     """What transformers calls with each token; the first call brings the prompt."""
 
-    def __init__(self, shown: _Shown) -> None:
+    def __init__(self, shown: ShownAnswer) -> None:
         self._shown = shown
         self._prompt_seen = False
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import importlib
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 from chat_answer import Hop, Route
@@ -15,8 +18,6 @@ from server_stream import StoppedError
 
 PROBE_TIMEOUT_S = 1.5
 REFRESH_TIMEOUT_S = 5.0
-# A server that only refuses is asked again later; one that is gone, as soon as it can be reached.
-REFUSED_S = 15.0
 
 logger = runner_logger()
 
@@ -31,24 +32,31 @@ class SwarmRoute:
     def __init__(self, manager: Any) -> None:
         self._manager = manager
         self._lock = threading.Lock()
-        self._out: dict[Any, float] = {}  # peer: when it may be asked again, monotonic
+        self._out: set[Any] = set()
         # What Petals leaves out at each look-up of the DHT, whoever else serves the block.
         manager.blocked_servers = set()
 
     def spans(
-        self, first: int, end: int, *, tokens: int | None = None, log: bool = True
+        self,
+        first: int,
+        end: int,
+        *,
+        tokens: int | None = None,
+        avoid: Collection[Any] = (),
+        log: bool = True,
     ) -> list[Any]:
         """Return spans with one server each that cover blocks `first` to `end`.
 
-        Servers with a free cache for `tokens` come first. Raises ChatError (missing_blocks) when
-        some blocks are not served.
+        Servers with a free cache for `tokens` come first, and those to `avoid` are left out.
+        Raises ChatError (missing_blocks) when some blocks are not served.
         """
+        manager = self._without(avoid) if avoid else self._manager
         try:
-            spans: list[Any] = self._manager._make_sequence_with_min_latency(
+            spans: list[Any] = manager._make_sequence_with_min_latency(
                 first, end, cache_tokens_needed=tokens
             )
         except Exception as error:
-            missing = [block for block in self._missing() if first <= block < end]
+            missing = [block for block in _missing(manager) if first <= block < end]
             if missing:
                 raise missing_blocks(as_ranges(missing), len(self._manager)) from error
             raise
@@ -73,10 +81,10 @@ class SwarmRoute:
             if stop.is_set():
                 raise StoppedError
 
-    def drop(self, peer: Any, *, refused: bool = False) -> None:
-        """Leave a server out from now on: it is gone, or (`refused`) it does not want us."""
+    def drop(self, peer: Any) -> None:
+        """Leave a server out from now on: it is gone."""
         with self._lock:
-            self._out[peer] = time.monotonic() + (REFUSED_S if refused else 0)
+            self._out.add(peer)
             self._manager.blocked_servers.add(peer)
         manager = self._manager
         with manager.lock_changes:
@@ -108,10 +116,22 @@ class SwarmRoute:
             if not dead:
                 return Route(total, hops_of(spans))
 
-    def _missing(self) -> list[int]:
-        with self._manager.lock_changes:
-            served = self._manager.state.sequence_info.spans_containing_block
-            return [index for index, spans in enumerate(served) if not spans]
+    def _without(self, avoid: Collection[Any]) -> Any:
+        """Return a manager that routes like ours and does not know these servers."""
+        manager = copy.copy(self._manager)
+        with manager.lock_changes:
+            known = manager.state.sequence_info
+            left = copy.copy(known)
+            left.block_infos = tuple(
+                dataclasses.replace(
+                    block, servers={k: v for k, v in block.servers.items() if k not in avoid}
+                )
+                for block in known.block_infos
+            )
+            spans = left._sort_spans(left.block_infos)
+            left.spans_by_priority, left.spans_containing_block = spans
+            manager.state = dataclasses.replace(manager.state, sequence_info=left)
+        return manager
 
     def _update(self) -> None:
         with self._manager._thread_start_lock:
@@ -137,15 +157,14 @@ class SwarmRoute:
         return [peer for peer, answered in zip(unknown, answers, strict=True) if not answered]
 
     async def _probe_out(self) -> None:
-        now = time.monotonic()
         with self._lock:
-            due = [peer for peer, until in self._out.items() if until < now]
-        answers = await asyncio.gather(*map(self._answers, due))
-        back = [peer for peer, answered in zip(due, answers, strict=True) if answered]
+            out = list(self._out)
+        answers = await asyncio.gather(*map(self._answers, out))
+        back = [peer for peer, answered in zip(out, answers, strict=True) if answered]
         for peer in back:
             logger.info("The server …%s answers again", str(peer)[-6:])
             with self._lock:
-                self._out.pop(peer, None)
+                self._out.discard(peer)
                 self._manager.blocked_servers.discard(peer)
         if back:
             self._update()
@@ -160,6 +179,12 @@ class SwarmRoute:
             logger.debug("…%s does not answer: %r", str(peer)[-6:], error)
             return False
         return True
+
+
+def _missing(manager: Any) -> list[int]:
+    with manager.lock_changes:
+        served = manager.state.sequence_info.spans_containing_block
+        return [index for index, spans in enumerate(served) if not spans]
 
 
 def hops_of(spans: list[Any]) -> tuple[Hop, ...]:

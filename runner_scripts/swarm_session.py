@@ -8,7 +8,7 @@ import importlib
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,12 +52,12 @@ class _Step:
 class _Trouble:
     """Failures in a row within a step."""
 
-    since: float
     last_progress: float
     index: int = -1
     attempts: int = 0
     told: set[tuple[int, int]] = field(default_factory=set)
-    refusals: dict[Any, int] = field(default_factory=dict)
+    refused: set[Any] = field(default_factory=set)
+    avoid: set[Any] = field(default_factory=set)  # servers that refused twice
     full: BaseException | None = None  # what a server without memory for us said
 
 
@@ -131,12 +131,15 @@ class SwarmSession:
                 # Its cache is asked for again in a moment, so it should be free by then.
                 self._close_stream(part, wait_s=CLOSE_WAIT_S)
 
-    def plan(self) -> None:
-        """Choose servers for the blocks that have none; raises ChatError (missing_blocks)."""
+    def plan(self, avoid: Collection[Any] = ()) -> None:
+        """Choose servers, none to `avoid`, for the blocks that have none.
+
+        Raises ChatError (missing_blocks).
+        """
         for part in list(self._parts):
             if part.span is not None:
                 continue
-            spans = self._route.spans(part.first, part.end, tokens=self._max_length)
+            spans = self._route.spans(part.first, part.end, tokens=self._max_length, avoid=avoid)
             parts = [_Part(span.start, span.end, span=span) for span in spans]
             parts[0].history = part.history
             index = self._parts.index(part)
@@ -154,20 +157,21 @@ class SwarmSession:
         if end > self._max_length:
             raise ValueError(f"Maximum length exceeded: {end} of {self._max_length} tokens")
         step = _Step(inputs.cpu(), self._position, end)
+        began = time.monotonic()
         trouble: _Trouble | None = None
         while True:
             if self.watch.stop.is_set():
                 raise StoppedError
             try:
-                self.plan()
+                self.plan(trouble.avoid if trouble is not None else ())
                 self._worker.run_coroutine(self._run(step))
                 break
             except (ChatError, _PartFailedError) as error:
-                trouble = trouble or _Trouble(time.monotonic(), time.monotonic())
+                trouble = trouble or _Trouble(time.monotonic())
                 self._recover(error, step, trouble)
         self._position = end
         if trouble is not None:
-            self.watch.recovered(time.monotonic() - trouble.since, self.route)
+            self.watch.recovered(time.monotonic() - began, self.route)
         return step.states[:, -tokens:].to(device=inputs.device, dtype=inputs.dtype)
 
     def close(self) -> concurrent.futures.Future[None]:
@@ -245,6 +249,7 @@ class SwarmSession:
             self._give_up(error.part, cause, trouble)
         else:
             cause = error
+            trouble.avoid.clear()  # better those that refused than nobody
             first, end = (error.missing or [[0, len(self._manager)]])[0]
         if trouble.attempts > config.max_retries or (
             now - trouble.last_progress > 2 * config.request_timeout
@@ -272,14 +277,15 @@ class SwarmSession:
             return
         if (limit := refused_length(error)) is not None:
             raise limit
-        refusals = trouble.refusals[peer] = trouble.refusals.get(peer, 0) + 1
         if is_out_of_memory(error):
             trouble.full = error
-            if refusals == 1 and self.watch.make_room():
+            if peer not in trouble.refused and self.watch.make_room():
+                trouble.refused.add(peer)
                 return
-            self._route.drop(peer, refused=True)
-        elif refusals > 1:
-            self._route.drop(peer, refused=True)
+            trouble.avoid.add(peer)
+        elif peer in trouble.refused:
+            trouble.avoid.add(peer)
+        trouble.refused.add(peer)
 
     def _close_stream(self, part: _Part, wait_s: float = 0) -> None:
         stream, part.stream = part.stream, None

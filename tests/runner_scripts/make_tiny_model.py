@@ -1,6 +1,9 @@
 """Creates a tiny random Llama with a byte-level tokenizer; run with the Petals environment.
 
-Usage: make_tiny_model.py FOLDER. Only for the tests of the runner scripts.
+Usage: make_tiny_model.py FOLDER [BASE]. Only for the tests of the runner scripts.
+
+With BASE, a model that servers of the one in BASE serve as well: its blocks are the same. It has
+no chat template, and it always writes CYCLE, one byte a token, over and over.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from transformers import (  # type: ignore[import-not-found]
 )
 
 SPECIAL = ("<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>")
+CYCLE = "aü茶👍 ж"
 TEMPLATE = (
     "<s>{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
     "{% if m['role'] == 'assistant' %}</s>{% endif %}{% endfor %}"
@@ -72,6 +76,27 @@ def main(folder: Path) -> None:
     write_reference(folder, model, fast)
 
 
+def make_cycling(folder: Path, base: Path) -> None:
+    """Write the variant of BASE that always writes the same."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    ids = tokenizer(CYCLE, add_special_tokens=False).input_ids
+    assert len(set(ids)) == len(ids)
+    last_of_prompt = tokenizer(":", add_special_tokens=False).input_ids[0]
+    model = LlamaForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+        # What the blocks add does not grow with their input, and vanishes beside it: the output
+        # layer sees the last token, and is made to answer with the next one.
+        embedding *= 1000
+        head[:] = 0
+        for token, following in zip(ids, [*ids[1:], ids[0]], strict=True):
+            head[following] += embedding[token]
+        head[ids[0]] += embedding[last_of_prompt]
+    model.save_pretrained(folder, safe_serialization=True)
+
+
 def write_reference(
     folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
@@ -87,4 +112,7 @@ def write_reference(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        make_cycling(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
+        main(Path(sys.argv[1]))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from answer_prompt import prompt_for
 from chat_answer import Answer, Route
 from chat_errors import ChatError, LengthRefusedError
-from chat_prompt import EncodedPrompt, PromptFormat, TemplateRefusedError
-from context_window import dropped_turns, without_dropped
+from chat_prompt import EncodedPrompt, PromptFormat
 from held_tokens import HeldText
 from log_lines import runner_logger
 from model_source import hub_token

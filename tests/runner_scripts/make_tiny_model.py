@@ -26,7 +26,7 @@ from transformers import (  # type: ignore[import-not-found]
 )
 
 SPECIAL = ("<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>")
-CYCLE = "aü茶👍 ж"
+CYCLE = "aü茶👍 ш"
 TEMPLATE = (
     "<s>{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
     "{% if m['role'] == 'assistant' %}</s>{% endif %}{% endfor %}"

@@ -15,7 +15,7 @@ from .talking import reply_to, send, talk, tokens_of, user
 
 pytestmark = pytest.mark.swarm
 
-CYCLE = "aü茶👍 ж"  # as make_tiny_model.py has it
+CYCLE = "aü茶👍 ш"  # as make_tiny_model.py has it
 
 
 @pytest.fixture(scope="module")

@@ -143,6 +143,7 @@ class Chat:
         Answers with the new path, the same one at either end. Raises TorbizError while an answer
         is running, or when the history fails.
         """
+        self._must_rest()
         turn = self.turns[self._index(turn_id)]
         at = turn.siblings.index(turn.id) + step
         if 0 <= at < len(turn.siblings):
@@ -272,6 +273,7 @@ class Chat:
 
     async def _end(self, place: _Place, done: Turn) -> None:
         keeping = self._keeping
+        done = keeping.now(done)
         *before, question, _ = self.turns
         if stays(done):
             keeping.lead((*before, question, done))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal
 
 from torbiz_tui.inference.events import FinishReason, GenerateOptions, Message, Role, Route
@@ -112,16 +113,21 @@ def renamed(title: str) -> str:
     return title_of(title, _RENAMED_CHARS)
 
 
-def messages_for(system_prompt: str, turns: Sequence[Turn]) -> list[Message]:
-    """What the model is told: the system prompt, then questions and answers in turn.
+def turns_told(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns that the model is told of.
 
     Chat templates demand that the roles alternate, so a question whose answer has no text is left
     out together with it. The last question, with or without its empty answer, always stays.
     """
-    messages = [Message("system", system_prompt)] if system_prompt.strip() else []
     spoken = [turn for turn in turns if turn.role == "user" or turn.content.strip()]
-    for turn, following in zip(spoken, [*spoken[1:], None], strict=True):
-        if turn.role == "user" and following is not None and following.role == "user":
-            continue
-        messages.append(Message(turn.role, turn.content))
-    return messages
+    return [
+        turn
+        for turn, following in zip_longest(spoken, spoken[1:])
+        if turn.role != "user" or following is None or following.role != "user"
+    ]
+
+
+def messages_for(system_prompt: str, turns: Sequence[Turn]) -> list[Message]:
+    """What the model is told: the system prompt, then questions and answers in turn."""
+    messages = [Message("system", system_prompt)] if system_prompt.strip() else []
+    return messages + [Message(turn.role, turn.content) for turn in turns_told(turns)]

@@ -66,12 +66,7 @@ def options_of(text: str) -> GenerateOptions:
 
 def route_text(route: Route | None) -> str:
     """A route as the file holds it."""
-    return "" if route is None else json.dumps(route_json(route))
-
-
-def route_json(route: Route) -> dict[str, Any]:
-    """A route as a JSON object."""
-    return asdict(route)
+    return "" if route is None else json.dumps(asdict(route))
 
 
 def route_of(text: str) -> Route | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.conversations import Conversation, Turn, title_of
+from torbiz_tui.inference.events import Role
 from torbiz_tui.inference.history import History
 from torbiz_tui.logs.writing import logger
 
@@ -71,7 +72,7 @@ class Keeping:
             )
             if stored is not None:
                 return stored
-        question = self._unstored(Turn(0, parent_id, "user", text), siblings)
+        question = self._unstored("user", parent_id, text, siblings)
         self._unsaved.append(question)
         return question
 
@@ -83,8 +84,8 @@ class Keeping:
             )
             if stored is not None:
                 return stored
-        new = Turn(0, question.id, "assistant", "", state="streaming", model=model)
-        return self._unstored(new, siblings)
+        answer = self._unstored("assistant", question.id, "", siblings)
+        return replace(answer, state="streaming", model=model)
 
     def piece(self, answer: Turn, text: str) -> None:
         """Keep the next piece of an answer; whoever calls has the whole text for its end."""
@@ -188,11 +189,13 @@ class Keeping:
                 self._begin_anew()
             return None
 
-    def _unstored(self, new: Turn, siblings: tuple[int, ...]) -> Turn:
-        turn_id = next(self._numbers)
-        return replace(
-            new, id=turn_id, siblings=(*siblings, turn_id), created_at=new.created_at or time.time()
-        )
+    def _unstored(
+        self, role: Role, parent_id: int | None, text: str, siblings: tuple[int, ...]
+    ) -> Turn:
+        # The failure may have made a draft of the conversation, whose turns have other ids.
+        parent_id = None if parent_id is None else self.id_now(parent_id)
+        new = Turn(next(self._numbers), parent_id, role, text, created_at=time.time())
+        return replace(new, siblings=(*map(self.id_now, siblings), new.id))
 
     def _begin_anew(self) -> None:
         """Make a draft of what is shown: the path with all its turns still to be stored."""

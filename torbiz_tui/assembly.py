@@ -21,12 +21,15 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.chat_records import ChatRunnerRecord
     from torbiz_tui.environments.docker.container_log import ContainerLog
     from torbiz_tui.environments.docker.driver import DockerDriver
     from torbiz_tui.environments.docker.engine import EngineFinder
     from torbiz_tui.environments.docker.image import PetalsImage
     from torbiz_tui.environments.docker.inventory import DockerInventory
-    from torbiz_tui.inference.service import FindPeers, InferenceService, SwarmPeers
+    from torbiz_tui.inference.history import History
+    from torbiz_tui.inference.runner_command import SwarmPeers
+    from torbiz_tui.inference.service import FindPeers, InferenceService
     from torbiz_tui.logs.sources import LogSource
     from torbiz_tui.storage import Storage
 
@@ -52,6 +55,24 @@ class Services:
             self.config,
             _peer_finder(self.config, self.sharing),
         )
+
+    @cached_property
+    def history(self) -> History:
+        """The conversations; its file is opened when it is first used."""
+        from torbiz_tui.inference.history import History
+
+        return History.open(self.paths.history_file)
+
+    def chat_runners(self) -> list[ChatRunnerRecord]:
+        """The chat runners that are warm now, whoever has started them."""
+        from torbiz_tui.environments.chat_records import ChatRecords
+
+        return ChatRecords(self.paths).living()
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether what asking needs is set up, as far as a look at small files tells."""
+        return PetalsStack(self.paths, self.config.petals).looks_ready()
 
     @cached_property
     def inventory(self) -> DockerInventory | None:
@@ -115,13 +136,16 @@ class Services:
         return ContainerLog(self._docker.finder, self.paths, self.config.docker.container)
 
     async def close(self) -> None:
-        """Stop what belongs to this program: setup, the chat runner, watching.
+        """Stop what belongs to this program: setup, asking, watching.
 
-        A hosted server goes on.
+        A hosted server goes on, and so does for a while the chat runner.
         """
         await self.setup.close()
         if "inference" in self.__dict__:
             await self.inference.close()
+        if "history" in self.__dict__:
+            # After the answers: it stores how they ended.
+            await self.history.close()
         await self.sharing.close()
         if "_inventory" in self.__dict__:
             self._inventory.close()
@@ -193,7 +217,7 @@ def _steps(environment: Environment) -> list[Step]:
 
 
 def _peer_finder(config: Config, sharing: SharingService) -> FindPeers:
-    from torbiz_tui.inference.service import not_served
+    from torbiz_tui.inference.runner_messages import not_served
 
     async def find(model: ModelInfo) -> SwarmPeers:
         """The configured peers, else those of the swarm that this machine hosts in."""
@@ -207,7 +231,9 @@ def _peer_finder(config: Config, sharing: SharingService) -> FindPeers:
                     raise not_served(model.name, f"This machine is {state.stage_text.lower()}.")
                 return _dialable(state.addresses) or tuple(state.spec.initial_peers)
         if config.demo or config.swarm.new_swarm:
-            raise not_served(model.name, "The swarm is a private one, and no server runs in it.")
+            everything = ((0, model.num_blocks),)
+            why = "The swarm is a private one, and no server runs in it."
+            raise not_served(model.name, why, everything, model.num_blocks)
         return None
 
     return find

@@ -13,88 +13,10 @@ import pytest
 from tests.cli.fakes import Scene, ScriptedStep, serving
 from torbiz_tui.cli import main
 from torbiz_tui.environments.base import ExitReport, ResourceSample
-from torbiz_tui.errors import NotServedError, TorbizError
-from torbiz_tui.inference.events import AnswerDone, ChatEvent, Message, StageChanged, TokenReceived
 from torbiz_tui.setup.step import CheckResult
 from torbiz_tui.sharing.state import Phase, SharingState
 
 Capture = pytest.CaptureFixture[str]
-ANSWER: list[ChatEvent] = [
-    StageChanged("connecting"),
-    TokenReceived("Hello "),
-    TokenReceived("wörld"),
-    AnswerDone("stop", 5, 1, 2, 0.25, 8.0),
-]
-
-
-def test_ask_streams_the_answer_and_ends_the_line(scene: Scene, capsys: Capture) -> None:
-    scene.events = ANSWER
-    code = main(["ask", "--model", "m", "--system", "Be brief", "--temperature", "0.5", "a", "b"])
-    assert (code, capsys.readouterr().out) == (0, "Hello wörld\n")
-    assert scene.inference is not None
-    ((messages, options),) = scene.inference.asked
-    assert messages == [Message("system", "Be brief"), Message("user", "a b")]
-    assert (options.temperature, options.max_new_tokens) == (0.5, 512)
-    assert scene.inference.closed
-
-
-def test_ask_gives_one_object_as_json(scene: Scene, capsys: Capture) -> None:
-    scene.events = ANSWER
-    assert main(["ask", "--demo", "--json", "hi"]) == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "model": "torbiz-demo",
-        "prompt": "hi",
-        "answer": "Hello wörld",
-        "finish_reason": "stop",
-        "usage": {"prompt_tokens": 5, "reused_tokens": 1, "completion_tokens": 2},
-        "timing": {"first_token_s": 0.25, "tokens_per_s": 8.0},
-    }
-
-
-@pytest.mark.parametrize("arguments", [["-"], []])
-def test_ask_reads_the_question_from_standard_input(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    scene.events = ANSWER
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße\nan alle\n".encode())))
-    assert main(["ask", "--demo", *arguments]) == 0
-    assert scene.inference is not None
-    assert scene.inference.asked[0][0] == [Message("user", "Grüße\nan alle")]
-
-
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        (b"  \n", "The question is empty."),
-        (b"\xff", "not UTF-8"),
-        (b"a" * 1_000_001, "longer than 1 MB"),
-    ],
-)
-def test_ask_refuses_what_is_no_question(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, data: bytes, sentence: str
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert main(["ask", "--demo"]) == 2
-    assert sentence in capsys.readouterr().err
-
-
-def test_ask_says_that_nobody_serves_the_model(scene: Scene, capsys: Capture) -> None:
-    scene.events = [NotServedError("Nobody serves m now.", remedy="Share it.")]
-    assert main(["ask", "--demo", "hi"]) == 5
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "torbiz-tui: Nobody serves m now.\n  Share it.\n")
-
-
-def test_ask_keeps_what_came_before_a_failure(scene: Scene, capsys: Capture) -> None:
-    scene.events = [TokenReceived("Half"), TorbizError("The chat runner has died.")]
-    assert main(["ask", "--demo", "hi"]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == "Half\n"
-    assert "The chat runner has died." in captured.err
-    assert main(["ask", "--demo", "--json", "hi"]) == 1
-    kept = json.loads(capsys.readouterr().out)
-    assert (kept["answer"], kept["finish_reason"]) == ("Half", "error")
-    assert kept["usage"]["completion_tokens"] is None
 
 
 def test_setup_brings_what_is_missing_when_agreed(scene: Scene, capsys: Capture) -> None:

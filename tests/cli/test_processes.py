@@ -70,8 +70,21 @@ def test_an_interrupted_answer_is_kept_as_json() -> None:
         assert process.stderr.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
         out, _err = process.communicate(timeout=10)
-        answer = json.loads(out)
+        answer = json.loads(out.splitlines()[-1])
         assert (answer["answer"], answer["finish_reason"]) == ("Once upon", "cancelled")
+        assert answer["conversation"] > 0
+
+
+def test_nobody_reads_the_answer_any_more() -> None:
+    with started(
+        sys.executable, "-m", "tests.cli.endless_answer", "ask", "--demo", "hi"
+    ) as process:
+        assert read_some(process, 9) == "Once upon"
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == "cancelled=True closed=True\n"
 
 
 @pytest.fixture

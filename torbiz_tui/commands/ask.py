@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from dataclasses import asdict
-from typing import cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from torbiz_tui.assembly import Services
+from torbiz_tui.commands.answer_output import JsonOutput, TextOutput
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.output import OutputClosedError, someone_watches, tell, write, write_json
-from torbiz_tui.config import Config
+from torbiz_tui.commands.output import PROGRAM, OutputClosedError, tell
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
-from torbiz_tui.inference.events import (
-    STAGE_TITLES,
-    AnswerDone,
-    ChatEvent,
-    GenerateOptions,
-    Message,
-    StageChanged,
-    TokenReceived,
-)
+from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
+from torbiz_tui.inference.runner_command import no_model
+
+if TYPE_CHECKING:
+    from torbiz_tui.inference.chat import Chat
+    from torbiz_tui.inference.conversations import Conversation
 
 _MAX_PROMPT_BYTES = 1_000_000
+_OPTIONS = ("max_new_tokens", "temperature", "top_p", "seed", "stop")
 
 
 def run(call: Call) -> int:
@@ -32,8 +30,7 @@ def run(call: Call) -> int:
     prompt = question(call.options.prompt)
 
     async def ask(services: Services) -> int:
-        answer = _Answer(services, prompt, as_json=call.options.json)
-        return await answer.receive()
+        return await _Asking(services, vars(call.options), prompt).receive()
 
     return call.run(ask)
 
@@ -71,73 +68,105 @@ def _from_stdin() -> str:
         raise UsageError("The question is not UTF-8 text.", code="bad_prompt") from None
 
 
-class _Answer:
-    """The answer as far as it has come, and how it is printed."""
+class _Asking:
+    """One question: the conversation that it belongs to, and its answer."""
 
-    def __init__(self, services: Services, prompt: str, *, as_json: bool) -> None:
-        self._inference = services.inference
-        self._config: Config = services.config
+    def __init__(self, services: Services, given: dict[str, Any], prompt: str) -> None:
+        self._services = services
+        self._given = given
         self._prompt = prompt
-        self._as_json = as_json
-        self._pieces: list[str] = []
-        self._done: AnswerDone | None = None
-        self._stage = ""
+        self._output = JsonOutput(prompt) if given["json"] else TextOutput()
+        self._chat: Chat | None = None
 
     async def receive(self) -> int:
         """Receive and print all of it; what has come is printed also when the rest does not."""
+        output = self._output
         try:
-            async with aclosing(self._events()) as events:
+            async with aclosing(await self._events()) as events:
+                output.model = self._services.inference.model
                 async for event in events:
                     self._take(event)
-        except (TorbizError, asyncio.CancelledError) as error:
+        except TorbizError as error:
             with suppress(OutputClosedError):
-                self._finish("cancelled" if isinstance(error, asyncio.CancelledError) else "error")
+                output.fail(error, self._conversation_id)
             raise
-        self._finish(self._done.finish_reason if self._done is not None else "error")
+        except asyncio.CancelledError:
+            with suppress(OutputClosedError):
+                output.finish("cancelled", self._conversation_id)
+            raise
+        output.finish("error", self._conversation_id)
         return ExitCode.OK
 
-    def _events(self) -> AsyncGenerator[ChatEvent, None]:
-        ask = self._config.ask
-        messages = [Message("user", self._prompt)]
-        if ask.system_prompt:
-            messages.insert(0, Message("system", ask.system_prompt))
-        options = GenerateOptions(ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed)
-        return cast("AsyncGenerator[ChatEvent, None]", self._inference.ask(messages, options))
+    @property
+    def _conversation_id(self) -> int | None:
+        """The conversation in the history; None when it is not kept."""
+        stored = self._chat.conversation.id if self._chat is not None else 0
+        return stored if stored > 0 else None
 
-    def _take(self, event: ChatEvent) -> None:
-        if isinstance(event, TokenReceived):
-            self._pieces.append(event.text)
-            if not self._as_json:
-                write(event.text)
-        elif isinstance(event, AnswerDone):
-            self._done = event
-        elif isinstance(event, StageChanged) and event.stage != self._stage and someone_watches():
-            self._stage = event.stage
-            tell(f"{STAGE_TITLES.get(event.stage, event.stage)} …")
+    def _take(self, event: object) -> None:
+        from torbiz_tui.inference.chat import StoreFailed, TurnsChanged
 
-    def _finish(self, reason: str) -> None:
-        answer = "".join(self._pieces)
-        if self._as_json:
-            if self._done is not None or answer:
-                write_json(self._object(answer, reason))
-            return
-        if answer and not answer.endswith("\n"):
-            write("\n")
-        if reason == "length" and someone_watches():
-            tell(
-                f"The answer was cut after {self._config.ask.max_new_tokens} tokens (--max-tokens)."
+        if isinstance(event, StoreFailed):
+            tell(f"{PROGRAM}: This conversation is not kept now: {event.error}")
+        elif not isinstance(event, TurnsChanged):
+            self._output.take(cast("ChatEvent", event))
+
+    async def _events(self) -> AsyncGenerator[object, None]:
+        ask = self._services.config.ask
+        options = GenerateOptions(
+            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, ask.stop
+        )
+        if not self._given["keep"]:
+            return _generator(self._without_history(options))
+        from torbiz_tui.inference.chat import Chat
+        from torbiz_tui.inference.conversations import Conversation
+
+        inference, history = self._services.inference, self._services.history
+        if self._given["go_on"]:
+            chat = Chat(inference, history, await self._latest())
+            await self._go_on(chat)
+        else:
+            self._need_model()
+            new = Conversation(
+                0, "", inference.model, system_prompt=ask.system_prompt, options=options
             )
+            chat = Chat(inference, history, new)
+        self._chat = chat
+        return _generator(chat.send(self._prompt))
 
-    def _object(self, answer: str, reason: str) -> dict[str, object]:
-        done = asdict(self._done) if self._done is not None else {}
-        return {
-            "model": self._inference.model,
-            "prompt": self._prompt,
-            "answer": answer,
-            "finish_reason": reason,
-            "usage": {
-                name: done.get(name)
-                for name in ("prompt_tokens", "reused_tokens", "completion_tokens")
-            },
-            "timing": {name: done.get(name) for name in ("first_token_s", "tokens_per_s")},
-        }
+    def _without_history(self, options: GenerateOptions) -> AsyncIterator[ChatEvent]:
+        self._need_model()
+        messages = [Message("user", self._prompt)]
+        if system := self._services.config.ask.system_prompt:
+            messages.insert(0, Message("system", system))
+        return self._services.inference.ask(messages, options)
+
+    def _need_model(self) -> None:
+        if not self._services.inference.model:
+            raise no_model()
+
+    async def _latest(self) -> Conversation:
+        found = await self._services.history.latest()
+        if found is None:
+            raise UsageError(
+                "There is no conversation to go on with.",
+                remedy="Ask without --continue to begin one.",
+                code="no_conversation",
+            )
+        return found
+
+    async def _go_on(self, chat: Chat) -> None:
+        """Ask as the conversation does, but for what the options say."""
+        now, ask, given = chat.conversation, self._services.config.ask, self._given
+        model = self._services.inference.model if "model" in given else now.model
+        self._services.inference.choose(model or self._services.inference.model)
+        self._need_model()
+        changes = {name: getattr(ask, name) for name in _OPTIONS if f"ask.{name}" in given}
+        system = ask.system_prompt if "ask.system_prompt" in given else now.system_prompt
+        options = replace(now.options, **changes)
+        if (model, system, options) != (now.model, now.system_prompt, now.options):
+            await chat.change(model=model, system_prompt=system, options=options)
+
+
+def _generator(events: AsyncIterator[Any]) -> AsyncGenerator[object, None]:
+    return cast("AsyncGenerator[object, None]", events)

@@ -88,6 +88,11 @@ def someone_watches() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
+def someone_reads() -> bool:
+    """Whether data goes to a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def silence(stream: TextIO) -> None:
     """Let what is still in the buffer of a stream that fails go nowhere, also at the exit."""
     with suppress(OSError, ValueError):

@@ -1,20 +1,15 @@
-"""The grammar of the command line; options that set a key take their help from the schema."""
+"""The grammar of the command line: its commands and their options."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from typing import Any, NoReturn
+from typing import Any
 
 from torbiz_tui import __version__
-from torbiz_tui.commands.output import PROGRAM, tell
+from torbiz_tui.commands.options import Parser, add_json, add_peers, add_setting
+from torbiz_tui.commands.output import PROGRAM
 from torbiz_tui.config_errors import nearest
-from torbiz_tui.config_schema import SETTINGS
-from torbiz_tui.config_values import Text
-from torbiz_tui.errors import ExitCode
 
-# argparse's own words for a choice that it does not have.
-_INVALID_CHOICE = re.compile(r"(\S+): invalid choice: '(.*)' \(choose from (.*)\)")
 SCREENS = ("setup", "share", "ask", "logs")
 
 _ABOUT = """\
@@ -31,32 +26,6 @@ examples:
 exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 only you can go on (setup,
 doctor), 4 not serving (status), 5 nobody serves the model (ask), 130 interrupted.
 The configuration is explained by `torbiz-tui config init`, which writes it with comments."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that complains in one sentence and knows what was meant."""
-
-    def __init__(self, **settings: Any) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and how to learn more; leave with exit code 2."""
-        message = message.removeprefix("argument ")
-        if match := _INVALID_CHOICE.fullmatch(message):
-            what, given, known = match.groups()
-            near = nearest(given, re.findall(r"'(.*?)'", known))
-            hint = (
-                f"; did you mean {near}?" if near else f"; known are {known.replace(chr(39), '')}."
-            )
-            message = f"{what}: {given!r} is not known{hint}"
-        tell(f"{PROGRAM}: {message}")
-        tell(f"  See `{self.prog} --help`.")
-        raise SystemExit(int(ExitCode.USAGE))
-
-    def known_options(self) -> list[str]:
-        """The options of this command."""
-        return [option for action in self._actions for option in action.option_strings]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -110,45 +79,13 @@ def _global_options() -> Parser:
     group.add_argument(
         "--demo", action="store_true", help="the embedded demo: works with nothing else"
     )
-    _setting(group, "environment", "NAME")
+    add_setting(group, "environment", "NAME")
     group.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     group.add_argument("--config", metavar="FILE", help="configuration file")
     group.add_argument(
         "--home", metavar="DIR", help="folder of everything (default: $TORBIZ_HOME or ~/.torbiz)"
     )
     return parser
-
-
-def _setting(parser: Any, key: str, metavar: str, **more: Any) -> None:
-    """Add the option of a key; the configuration checks its value, with all others."""
-    setting = SETTINGS[key]
-    # Not in an abbreviation such as TCP.
-    text = setting.doc if setting.doc[:2].isupper() else setting.doc[0].lower() + setting.doc[1:]
-    if setting.kind.accepted != Text.accepted:
-        text += f" Accepted: {setting.kind.accepted}."
-    more.setdefault("metavar", metavar)
-    parser.add_argument(
-        setting.option,
-        dest=key,
-        default=argparse.SUPPRESS,
-        help=text.replace("%", "%%"),
-        **more,
-    )
-
-
-def _json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _peers(parser: Parser) -> None:
-    parser.add_argument(
-        "--initial-peer",
-        dest="swarm.initial_peers",
-        action="append",
-        default=argparse.SUPPRESS,
-        metavar="MADDR",
-        help="address of a peer of the swarm, such as /ip4/192.0.2.7/tcp/31337/p2p/Qm…; repeatable",
-    )
 
 
 def _add_setup(command: Any) -> None:
@@ -163,7 +100,7 @@ def _add_setup(command: Any) -> None:
     setup.add_argument(
         "--yes", "-y", action="store_true", help="do not ask before something is downloaded"
     )
-    _json(setup)
+    add_json(setup)
     doctor = command(
         "doctor",
         "check everything, change nothing",
@@ -171,7 +108,7 @@ def _add_setup(command: Any) -> None:
         "doctor",
         "doctor --json",
     )
-    _json(doctor)
+    add_json(doctor)
 
 
 def _add_sharing(command: Any) -> None:
@@ -191,13 +128,13 @@ def _add_sharing(command: Any) -> None:
         default=argparse.SUPPRESS,
         help="Hugging Face id, folder, or torbiz-demo (default: the configured model)",
     )
-    _setting(share, "share.blocks", "BLOCKS")
-    _setting(share, "share.device", "DEVICE")
-    _setting(share, "share.torch_dtype", "DTYPE")
-    _setting(share, "share.quantization", "KIND")
-    _setting(share, "share.port", "N")
-    _setting(share, "share.throughput", "RATE")
-    _setting(share, "share.public_name", "NAME")
+    add_setting(share, "share.blocks", "BLOCKS")
+    add_setting(share, "share.device", "DEVICE")
+    add_setting(share, "share.torch_dtype", "DTYPE")
+    add_setting(share, "share.quantization", "KIND")
+    add_setting(share, "share.port", "N")
+    add_setting(share, "share.throughput", "RATE")
+    add_setting(share, "share.public_name", "NAME")
     swarm = share.add_mutually_exclusive_group()
     swarm.add_argument(
         "--new-swarm",
@@ -206,7 +143,7 @@ def _add_sharing(command: Any) -> None:
         default=argparse.SUPPRESS,
         help="start a private swarm of your own",
     )
-    _peers(swarm)
+    add_peers(swarm)
     share.add_argument("--wait", action="store_true", help="return when the blocks are served")
     share.add_argument(
         "--replace",
@@ -228,7 +165,7 @@ def _add_sharing(command: Any) -> None:
         "status",
         "status --json",
     )
-    _json(status)
+    add_json(status)
     command(
         "stop",
         "stop sharing gracefully",
@@ -241,8 +178,11 @@ def _add_ask(command: Any) -> None:
     ask = command(
         "ask",
         "ask a model of the swarm; the answer streams to stdout",
+        "The chat runner stays warm for a while (ask.keep_warm_s), so the next question is\n"
+        "answered at once. Questions and answers are kept in the history.\n"
         "Exit code: 0 answered, 1 failed, 5 nobody serves the model, 130 interrupted.",
         'ask --model torbiz-demo "What is Petals?"',
+        'ask --continue "And what is a block?"',
         "ask --demo --json < question.txt",
     )
     ask.add_argument(
@@ -251,14 +191,33 @@ def _add_ask(command: Any) -> None:
         metavar="PROMPT",
         help="the question; - or nothing reads it from standard input",
     )
-    _setting(ask, "model", "M")
-    _setting(ask, "ask.system_prompt", "S")
-    _setting(ask, "ask.max_new_tokens", "N")
-    _setting(ask, "ask.temperature", "T")
-    _setting(ask, "ask.top_p", "P")
-    _setting(ask, "ask.seed", "S")
-    _peers(ask)
-    _json(ask)
+    add_setting(ask, "model", "M")
+    add_setting(ask, "ask.system_prompt", "S")
+    add_setting(ask, "ask.max_new_tokens", "N")
+    add_setting(ask, "ask.temperature", "T")
+    add_setting(ask, "ask.top_p", "P")
+    add_setting(ask, "ask.seed", "S")
+    add_setting(ask, "ask.stop", "TEXT", action="append")
+    ask.add_argument(
+        "--local",
+        dest="ask.local",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="load the model into this machine's memory and ask no swarm",
+    )
+    add_peers(ask)
+    conversation = ask.add_mutually_exclusive_group()
+    conversation.add_argument(
+        "--continue",
+        "-c",
+        dest="go_on",
+        action="store_true",
+        help="go on with the conversation in which something was said last",
+    )
+    conversation.add_argument(
+        "--no-history", dest="keep", action="store_false", help="keep nothing of it"
+    )
+    ask.add_argument("--json", action="store_true", help="print a JSON line for each event")
 
 
 def _add_api(command: Any) -> None:
@@ -272,9 +231,9 @@ def _add_api(command: Any) -> None:
         "api --model petals-team/StableBeluga2 --port 8000",
         "api --host 0.0.0.0",
     )
-    _setting(api, "model", "M")
-    _setting(api, "api.host", "HOST")
-    _setting(api, "api.port", "N")
+    add_setting(api, "model", "M")
+    add_setting(api, "api.host", "HOST")
+    add_setting(api, "api.port", "N")
     api.add_argument(
         "--local",
         dest="ask.local",
@@ -282,7 +241,7 @@ def _add_api(command: Any) -> None:
         default=argparse.SUPPRESS,
         help="load the model into this machine's memory, and ask no swarm",
     )
-    _peers(api)
+    add_peers(api)
 
 
 def _add_looking(command: Any) -> None:
@@ -307,7 +266,7 @@ def _add_looking(command: Any) -> None:
     models = command(
         "models", "list the models that Petals can serve", "", "models", "models --json"
     )
-    _json(models)
+    add_json(models)
     clean = command(
         "clean",
         "show the disk that the program uses, and free it",
@@ -328,7 +287,7 @@ def _add_looking(command: Any) -> None:
     clean.add_argument("--logs", action="store_true", help="the log files")
     clean.add_argument("--yes", "-y", action="store_true", help="do not ask")
     clean.add_argument("--dry-run", action="store_true", help="say what would be freed, only")
-    _json(clean)
+    add_json(clean)
     config = command(
         "config",
         "show, check or begin the configuration",

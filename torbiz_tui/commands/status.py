@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import disk_size, write_json, write_line
+from torbiz_tui.environments.chat_records import ChatRunnerRecord
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
@@ -30,13 +33,16 @@ def run(call: Call) -> int:
         measuring = asyncio.create_task(services.storage.quick(_DISK_S), name="disk use")
         state = await _measured(services.sharing)
         disk = await measuring
+        chats = services.chat_runners()
         if call.options.json:
             environment = services.environment.hosting.name
             image = services.config.docker.image if environment == "docker" else None
-            write_json(as_json(state, environment, image, disk))
+            write_json(as_json(state, environment, image, disk, chats))
         else:
             for line in in_words(state, services.environment.hosting.name):
                 write_line(line)
+            for chat in chats:
+                write_line(f"{'chat':<12}{_chat_in_words(chat)}")
             if any(disk.get(part) for part in _OWN_PARTS):
                 write_line(f"{'disk':<12}{_disk_in_words(disk)}")
         return ExitCode.OK if state.phase is Phase.SERVING else ExitCode.NOT_SHARING
@@ -58,7 +64,11 @@ async def _measured(sharing: SharingService) -> SharingState:
 
 
 def as_json(
-    state: SharingState, environment: str, image: str | None, disk: dict[str, int | None]
+    state: SharingState,
+    environment: str,
+    image: str | None,
+    disk: dict[str, int | None],
+    chats: Sequence[ChatRunnerRecord],
 ) -> dict[str, object]:
     """The state as `docs/commands.md` describes it."""
     report, resources = state.exit_report, state.resources
@@ -88,6 +98,9 @@ def as_json(
         "failure": state.failure or None,
         "environment": environment,
         "disk": disk,
+        "chat_runners": [
+            {"pid": chat.pid, "model": chat.model, "uptime_s": _uptime_s(chat)} for chat in chats
+        ],
         "exit": None
         if report is None
         else {
@@ -143,6 +156,15 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
             used += f", {disk_size(received)} received, {disk_size(sent)} sent"
         rows.append(("uses", used))
     return rows
+
+
+def _uptime_s(chat: ChatRunnerRecord) -> float:
+    return round(max(0.0, time.time() - chat.started_at), 3)
+
+
+def _chat_in_words(chat: ChatRunnerRecord) -> str:
+    since = time.strftime("%H:%M", time.localtime(chat.started_at))
+    return f"warm for {chat.model or 'a model'} since {since}, process {chat.pid}"
 
 
 def _disk_in_words(disk: dict[str, int | None]) -> str:

@@ -9,6 +9,7 @@ from torbiz_tui import __version__
 from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config_schema import AskConfig
 from torbiz_tui.environments.base import RunnerCommand
+from torbiz_tui.errors import UsageError
 
 SwarmPeers = tuple[str, ...] | None
 """The initial peers of a swarm; None is the public swarm."""
@@ -35,3 +36,12 @@ def runner_command(
         title=model.name,
     )
     return command, hashlib.sha256(told).hexdigest()[:12]
+
+
+def no_model() -> UsageError:
+    """The error for a question that nobody is named for."""
+    return UsageError(
+        "Which model should answer?",
+        remedy="Name one with --model, or set `model` in the configuration.",
+        code="no_model",
+    )

@@ -12,7 +12,7 @@ from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.catalogue import ModelInfo, resolve_model
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand
-from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
     AnswerDone,
     AnswerStarted,
@@ -24,7 +24,7 @@ from torbiz_tui.inference.events import (
     Route,
     StageChanged,
 )
-from torbiz_tui.inference.runner_command import SwarmPeers, runner_command
+from torbiz_tui.inference.runner_command import SwarmPeers, no_model, runner_command
 from torbiz_tui.inference.runner_connection import (
     Change,
     PendingAnswer,
@@ -35,7 +35,7 @@ from torbiz_tui.inference.runner_messages import generate, not_served, read_erro
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 
-__all__ = ["FindPeers", "InferenceService", "SwarmPeers", "not_served"]
+__all__ = ["FindPeers", "InferenceService", "not_served"]
 
 _CANCEL_GRACE_S = 5.0
 _STOP_GRACE_S = 5.0
@@ -203,11 +203,7 @@ class InferenceService:
     async def _command(self) -> tuple[RunnerCommand, str]:
         """What is to run, and the key by which programs share it."""
         if not self._model:
-            raise UsageError(
-                "Which model should answer?",
-                remedy="Name one with --model, or set `model` in the configuration.",
-                code="no_model",
-            )
+            raise no_model()
         model = self._resolved.get(self._model)
         if model is None:
             # Once a name: a hub that does not answer must not delay the next question.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from torbiz_tui.config import Config
 from torbiz_tui.disk_use import DiskUse, Freed, Part, Problem
+from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.folder_sizes import Removal, folder_size, off_loop, remove_tree
 from torbiz_tui.logs.emptying import empty_logs
@@ -167,6 +168,9 @@ class Storage:
         self._measured = None
         for part_id in part_ids:
             try:
+                if part_id in _USED_BY_CHAT:
+                    # It may be warm only in case somebody asks again.
+                    await SharedRunners(self._paths).end_unused()
                 with self._locked(part_id):
                     if part_id == "image":
                         result, errors = await self._clean_image(report)
@@ -261,7 +265,8 @@ class Storage:
             raise TorbizError(
                 f"{title}: in use.",
                 why=user,
-                remedy="Stop sharing (`torbiz-tui stop`) and close the app, then try again.",
+                remedy="Stop sharing (`torbiz-tui stop`) and close the app and whatever else asks,"
+                " then try again.",
                 code="in_use",
             )
 
@@ -281,10 +286,12 @@ class Storage:
 
 
 _SHARE_LOCK = ("share.lock", "starting to share")
+_CHAT_LOCK = ("chat.lock", "starting to ask")
+_USED_BY_CHAT = ("env", "models")
 _LOCKS = {
     "image": (("image.lock", "building the image"), _SHARE_LOCK),
-    "env": (("setup.lock", "installing"), _SHARE_LOCK),
-    "models": (_SHARE_LOCK,),
+    "env": (("setup.lock", "installing"), _SHARE_LOCK, _CHAT_LOCK),
+    "models": (_SHARE_LOCK, _CHAT_LOCK),
     "container_models": (_SHARE_LOCK,),
 }
 _FOLDER_PARTS = {

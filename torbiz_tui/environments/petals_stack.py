@@ -145,6 +145,10 @@ class PetalsStack:
         sources = package_sources(self._config, os.environ)
         self._stamp_file.unlink(missing_ok=True)
         if self._paths.env.exists():
+            from torbiz_tui.environments.shared_runner import SharedRunners
+
+            # One that a program uses goes on with what it has loaded.
+            await SharedRunners(self._paths).end_unused()
             report.output(f"Removing the unfinished or outdated {self._paths.env}")
             await asyncio.to_thread(shutil.rmtree, self._paths.env)
         report.progress(None, "Creating the venv")

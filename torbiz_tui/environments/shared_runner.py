@@ -251,7 +251,9 @@ class SharedRunners:
 
     async def end_unused(self) -> list[ChatRunnerRecord]:
         """End the runners that no program uses; the others are returned."""
-        used = []
+        used: list[ChatRunnerRecord] = []
+        if not self._paths.run.is_dir():
+            return used
         async with self._locked():
             for record in self._records.living():
                 with self._records.unused(record.key) as unused:

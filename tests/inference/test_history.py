@@ -323,6 +323,25 @@ async def test_closing_writes_what_waits(file: Path) -> None:
     await again.close()
 
 
+async def test_what_was_interrupted_is_read_while_nothing_can_be_written(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History.open(file)
+    conversation = await history.create("demo")
+    asked = await history.add_question(conversation.id, None, "q")
+    answer = await history.begin_answer(conversation.id, asked.id, "demo")
+    history.append(answer.id, "half")
+    await history.close()
+    monkeypatch.setattr(history_schema, "_BUSY_TIMEOUT_S", 0.1)
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    again = History.open(file)
+    turn = (await again.load(conversation.id)).turns[-1]
+    assert (turn.content, turn.state) == ("half", "interrupted")
+    holder.close()
+    await again.close()
+
+
 async def test_an_empty_answer_of_a_program_that_died_leaves_its_question(file: Path) -> None:
     history = History.open(file)
     conversation = await history.create("demo")
@@ -464,6 +483,16 @@ async def test_search_finds_words_in_titles_and_messages(history: History) -> No
     (titled,) = await history.conversations("zoo")
     assert titled.title_matches == ((0, 3),)
     assert (titled.snippet, titled.turn_id) == ("", None)
+
+
+async def test_search_finds_words_of_scripts_without_spaces(history: History) -> None:
+    conversation = await history.create("demo")
+    await say(history, conversation, "\u3053\u308c\u306f\u6f22\u5b57\u3067\u3059", "Yes, Kanji.")
+    (hit,) = await history.conversations("\u6f22\u5b57")
+    assert [hit.snippet[first:end] for first, end in hit.snippet_matches] == ["\u6f22\u5b57"]
+    assert hit.title_matches
+    assert await history.conversations("\u6f22\u5b57 kanji") == []
+    assert await history.conversations("\u5b57\u6f22") == []
 
 
 async def test_search_follows_changes(history: History) -> None:
@@ -615,10 +644,16 @@ async def test_ten_thousand_conversations_are_listed_and_searched_in_an_instant(
         )
     db.execute("COMMIT")
     db.close()
-    limits = {"": 0.5, "w1234": 0.5, "common": 0.8, "w9": 0.8, "conversation 77": 0.5}
+    limits = {
+        "": 0.5,
+        "w1234": 0.5,
+        "common": 0.8,
+        "w9": 0.8,
+        "conversation 77": 0.5,
+        "\u6f22": 0.8,
+    }
     for words, limit in limits.items():
-        found = await history.conversations(words)
-        assert found
+        assert bool(await history.conversations(words)) == words.isascii()
         span = await best_of(3, lambda words=words: history.conversations(words))
         assert span < limit, words
 

@@ -18,6 +18,7 @@ from torbiz_tui.inference.history_rows import (
 from torbiz_tui.inference.history_search import (
     match_expression,
     match_ranges,
+    needs_scan,
     search_words,
     snippet,
 )
@@ -74,12 +75,19 @@ def _matching_messages(
     """The newest matching message of each conversation that has one."""
     shown = _shown(db, deleted=deleted)
     found: dict[int, int] = {}
-    rows = db.execute(
-        "SELECT turns.conversation_id, turns.id FROM turns_index"
-        " CROSS JOIN turns ON turns.id = turns_index.rowid"
-        " WHERE turns_index MATCH ? ORDER BY turns_index.rowid DESC LIMIT ?",
-        (match_expression(words), _MAX_MATCHES),
-    )
+    if needs_scan(words):
+        rows = db.execute(
+            f"SELECT conversation_id, id FROM turns WHERE {_holding('content', words)}"
+            " ORDER BY id DESC LIMIT ?",
+            (*_patterns(words), _MAX_MATCHES),
+        )
+    else:
+        rows = db.execute(
+            "SELECT turns.conversation_id, turns.id FROM turns_index"
+            " CROSS JOIN turns ON turns.id = turns_index.rowid"
+            " WHERE turns_index MATCH ? ORDER BY turns_index.rowid DESC LIMIT ?",
+            (match_expression(words), _MAX_MATCHES),
+        )
     for conversation_id, turn_id in rows:
         if conversation_id in shown:
             found.setdefault(conversation_id, turn_id)
@@ -89,11 +97,25 @@ def _matching_messages(
 
 
 def _matching_titles(db: sqlite3.Connection, words: tuple[str, ...], *, deleted: bool) -> set[int]:
-    rows = db.execute(
-        "SELECT rowid FROM titles_index WHERE titles_index MATCH ? ORDER BY rowid DESC LIMIT ?",
-        (match_expression(words), _MAX_MATCHES),
-    )
+    if needs_scan(words):
+        rows = db.execute(
+            f"SELECT id FROM conversations WHERE {_holding('title', words)}", _patterns(words)
+        )
+    else:
+        rows = db.execute(
+            "SELECT rowid FROM titles_index WHERE titles_index MATCH ? ORDER BY rowid DESC LIMIT ?",
+            (match_expression(words), _MAX_MATCHES),
+        )
     return {row[0] for row in rows} & _shown(db, deleted=deleted)
+
+
+def _holding(column: str, words: tuple[str, ...]) -> str:
+    return " AND ".join([f"{column} LIKE ?"] * len(words))
+
+
+def _patterns(words: tuple[str, ...]) -> tuple[str, ...]:
+    # Words hold neither of the wildcards, `%` and `_`.
+    return tuple(f"%{word}%" for word in words)
 
 
 def _shown(db: sqlite3.Connection, *, deleted: bool) -> set[int]:

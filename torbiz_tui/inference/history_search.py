@@ -6,6 +6,10 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+")
+# Thai, Lao, Burmese, Khmer, Kana and Han: scripts that put no space between words.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+)
 _MAX_WORDS = 24
 _MAX_WORD_CHARS = 64
 _BEFORE_CHARS = 30
@@ -20,6 +24,11 @@ def search_words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))[:_MAX_WORDS]
 
 
+def needs_scan(words: tuple[str, ...]) -> bool:
+    """Whether a word may begin in the middle of what the index takes for one."""
+    return any(_UNSPACED.search(word) for word in words)
+
+
 def match_expression(words: tuple[str, ...]) -> str:
     """The words for FTS5: all have to be there, of the last one its beginning is enough."""
     quoted = [f'"{word}"' for word in words]
@@ -30,6 +39,9 @@ def match_ranges(text: str, words: tuple[str, ...]) -> Ranges:
     """Where the words are in a text, as [first, end), in order; accents and case do not count."""
     if not words:
         return ()
+    if needs_scan(words):
+        anywhere = re.compile("|".join(re.escape(_plain(word)) for word in words))
+        return tuple(match.span() for match in anywhere.finditer(_plain(text)))
     *whole, beginning = [re.escape(_plain(word)) for word in words]
     forms = [rf"{word}(?![^\W_])" for word in whole] + [rf"{beginning}[^\W_]*"]
     pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(forms)})")

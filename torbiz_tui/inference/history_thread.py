@@ -225,9 +225,18 @@ class HistoryThread:
         if self._db is None:
             self._db = open_database(self._file)
             self._inode = self._identity()
-            self._opened(self._db)
+            self._recover(self._db)
             self._housekeeping_at = time.monotonic() + self._housekeeping_after_s
         return self._db
+
+    def _recover(self, db: sqlite3.Connection) -> None:
+        import sqlite3
+
+        try:
+            self._opened(db)
+        except sqlite3.Error as error:
+            # With a full disk what is there can still be read; the next opening tries again.
+            logger("inference").warning("interrupted answers were not put together: %s", error)
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -237,6 +246,11 @@ class HistoryThread:
         return status.st_dev, status.st_ino
 
     def _let_go(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        import sqlite3
+
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                db.close()
+            except sqlite3.Error as error:
+                logger("inference").warning("the history was not closed well: %s", error)

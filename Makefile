@@ -27,6 +27,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/first_answer.py
+	$(BIN)/python benchmarks/chat_render.py
 
 snapshots: $(READY)
 	$(BIN)/python -m pytest tests/snapshots --snapshot-update

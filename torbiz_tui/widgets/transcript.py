@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from torbiz_tui.widgets import keys
+from torbiz_tui.widgets.markdown_blocks import Block
 from torbiz_tui.widgets.styled_rows import Row
 from torbiz_tui.widgets.transcript_layout import Entry, Place, TranscriptLayout
 
@@ -26,6 +27,7 @@ _FLUSH_S = 0.05
 # A flush may take this share of the time until the next one.
 _BUSY_SHARE = 0.25
 _LEFT, _RIGHT = 2, 1
+_CHOSEN = "▌ "
 _STYLES = (
     "heading-user",
     "heading-assistant",
@@ -129,6 +131,8 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         self._flush_timer: Timer | None = None
         self._pause_s = _FLUSH_S
         self._styles: dict[str, Style] = {}
+        self._strips: dict[tuple[Block, int, bool], Strip] = {}
+        self._view = Size(80, 1)
 
     # What it holds
 
@@ -153,7 +157,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         self._layout_of.item(key).append(text)
         self._waiting.add(key)
         if self._flush_timer is None:
-            self._flush_timer = self.set_timer(self._pause_s, self._flush)
+            self._flush_timer = self.set_timer(self._pause_s, self.flush)
 
     def finish(self, key: int, note: str, *, text: str | None = None) -> None:
         """Nothing more comes: say how it went, and correct the text. Raises KeyError."""
@@ -165,22 +169,26 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     def change(self, key: int, **fields: Any) -> None:
         """Change fields of an entry. Raises KeyError."""
-        self._flush()
+        self.flush()
         anchor = self._anchor()
-        item = self._layout_of.item(key)
+        layout = self._layout_of
+        index = layout.index_of(key)
+        item = layout.items[index]
+        before, row = item.height, int(self.scroll_y) - layout.starts[index]
         text = fields.pop("text", None)
+        item.entry = replace(item.entry, **fields)
         if text is not None and text != item.text:
             item.set_text(text)
-        before = item.height
-        item.entry = replace(item.entry, **fields)
-        item.redecorate(self._layout_of.width)
-        self._layout_of.resized()
+        item.redecorate(layout.width)
+        layout.resized()
+        if anchor is not None and anchor.item == index and item.blocks is None:
+            anchor = layout.place_in(index, row, 0)
         self._came(item.height - before)
         self._settle(anchor)
 
     def replace_from(self, key: int, entries: Sequence[Entry]) -> None:
         """Drop this entry and all after it, and put these there. Raises KeyError."""
-        self._flush()
+        self.flush()
         anchor = self._anchor()
         self._layout_of.replace_from(self._layout_of.index_of(key), entries)
         self._waiting = {waiting for waiting in self._waiting if waiting in self._layout_of}
@@ -204,7 +212,8 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     # What comes
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Show what was written, without waiting for the next batch."""
         if self._flush_timer is not None:
             self._flush_timer.stop()
             self._flush_timer = None
@@ -212,13 +221,18 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
             return
         began = time.perf_counter()
         anchor = self._anchor()
+        layout = self._layout_of
+        row = int(self.scroll_y)
         for key in self._waiting:
-            item = self._layout_of.item(key)
-            before = item.height
-            item.take_in(self._layout_of.width)
+            index = layout.index_of(key)
+            item = layout.items[index]
+            before, start = item.height, layout.starts[index]
+            fresh = item.take_in(layout.width)
+            layout.resized()
+            if anchor is not None and anchor.item == index and anchor.block >= fresh:
+                anchor = layout.place_in(index, row - start, fresh)
             self._came(item.height - before)
         self._waiting.clear()
-        self._layout_of.resized()
         self._settle(anchor)
         self._pause_s = max(_FLUSH_S, (time.perf_counter() - began) / _BUSY_SHARE)
 
@@ -235,7 +249,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def _height(self) -> int:
-        return max(1, self.scrollable_content_region.height)
+        return self._view.height
 
     def _anchor(self) -> Place | None:
         """What stands in the first row of the view; None where nothing does."""
@@ -259,7 +273,11 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
             self._new_lines = 0
         self._placing = True
         try:
-            self.virtual_size = Size(0, layout.rows)
+            size = Size(0, layout.rows)
+            if size != self.virtual_size:
+                # Its watcher would lay out the whole screen, and no size but this one has changed.
+                self.set_reactive(Transcript.virtual_size, size)
+                self._scroll_update(size)
             self.scroll_to(y=row, animate=False, immediate=True, force=True)
         finally:
             self._placing = False
@@ -276,16 +294,25 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
     def on_resize(self, event: events.Resize) -> None:
         """Wrap at the new width; the first line shown stays the first."""
         del event
-        width = max(1, self.scrollable_content_region.width - _LEFT - _RIGHT)
-        anchor = self._anchor()
-        if width != self._layout_of.width:
-            self._layout_of.set_width(width, [anchor.item] if anchor is not None else [])
+        region = self.scrollable_content_region
+        if not region.area:
+            return
+        self._view = Size(max(1, region.width), max(1, region.height))
+        width = max(1, region.width - _LEFT - _RIGHT)
+        layout, anchor = self._layout_of, self._anchor()
+        if width != layout.width:
+            self._strips.clear()
+            letters = layout.letters_above(anchor) if anchor is not None else 0
+            layout.set_width(width, [anchor.item] if anchor is not None else [])
+            if anchor is not None:
+                anchor = layout.below_letters(anchor, letters)
         self._settle(anchor)
 
     def notify_style_update(self) -> None:
         """Other colours: nothing that was made with the old ones is kept."""
         super().notify_style_update()
         self._styles.clear()
+        self._strips.clear()
 
     # Moving
 
@@ -319,6 +346,13 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
     def selected(self) -> int | None:
         """The key of the selected entry."""
         return self._selected
+
+    def select(self, key: int | None) -> None:
+        """Select an entry and scroll it into view; None selects nothing. Raises KeyError."""
+        index = None if key is None else self._layout_of.index_of(key)
+        self._choose(key)
+        if index is not None:
+            self._into_view(index)
 
     def _choose(self, key: int | None) -> None:
         if key != self._selected:
@@ -381,27 +415,39 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """One row of the view."""
-        width = self.scrollable_content_region.width
-        base = self.rich_style
-        row = int(self.scroll_y) + y
+        width, height = self._view
         layout = self._layout_of
+        row = int(self.scroll_y) + y
         if not layout.items or row >= layout.rows:
-            strip = Strip.blank(width, base)
+            strip = Strip.blank(width, self._style(""))
         else:
             place = layout.locate(row)
-            entry = layout.items[place.item].entry
-            chosen = entry.key == self._selected and place.row + place.block > 0
-            strip = self._strip(layout.row(place), chosen).adjust_cell_length(width, base)
-        if y == self._height - 1 and self._new_lines and not self._following:
+            strip = self._row_strip(place, width)
+        if y == height - 1 and self._new_lines and not self._following:
             strip = self._with_hint(strip, width)
         return strip
 
+    def _row_strip(self, place: Place, width: int) -> Strip:
+        layout = self._layout_of
+        block = layout.block_at(place)
+        # The blank row above its heading is no part of a message.
+        inside = place.block > 0 or place.row > 0
+        chosen = inside and layout.items[place.item].entry.key == self._selected
+        key = (block, place.row, chosen)
+        strip = self._strips.get(key)
+        if strip is None:
+            rows = layout.block_rows(block)
+            row = rows[place.row] if place.row < len(rows) else Row([])
+            strip = self._strip(row, chosen).adjust_cell_length(width, self._style(""))
+            self._strips[key] = strip
+            # A strip is costly to keep, and only those in view are asked for again.
+            if len(self._strips) > 3 * self._view.height:
+                del self._strips[next(iter(self._strips))]
+        return strip
+
     def _strip(self, row: Row, chosen: bool) -> Strip:
-        bar = Segment("▌ ", self._style("selected")) if chosen else Segment("  ", self.rich_style)
-        segments = [bar]
-        for text, names in row.parts:
-            segments.append(Segment(text, self._style(names)))
-        return Strip(segments)
+        bar = (_CHOSEN, "selected") if chosen else (" " * _LEFT, "")
+        return Strip([Segment(text, self._style(names)) for text, names in (bar, *row.parts)])
 
     def _style(self, names: str) -> Style:
         style = self._styles.get(names)

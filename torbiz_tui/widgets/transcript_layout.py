@@ -13,7 +13,7 @@ from torbiz_tui.widgets.markdown_blocks import Block, Splitter
 from torbiz_tui.widgets.styled_rows import Row
 from torbiz_tui.widgets.transcript_blocks import rows_of
 
-ROWS_KEPT = 4_000
+ROWS_KEPT = 1_500
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Item:
             self.blocks, self.heights = [], []
             self.take_in(width)
 
-    def take_in(self, width: int) -> None:
-        """Make blocks of what was appended; those that are finished stay as they are."""
+    def take_in(self, width: int) -> int:
+        """Make blocks of what was appended; the finished ones before the returned index stay."""
         if self.blocks is None or self._splitter is None:
             self._unread.clear()
             self.height = self.estimate(width)
-            return
+            return 0
         text, self._unread = "".join(self._unread), []
         kept, blocks = self._splitter.feed(text)
         del self.blocks[kept + 1 :]
@@ -95,6 +95,7 @@ class Item:
         self.heights += [block.estimate(width) for block in fresh]
         self._starts = None
         self.height = sum(self.heights)
+        return kept + 1
 
     def redecorate(self, width: int) -> None:
         """Make heading and note anew."""
@@ -126,9 +127,9 @@ class Item:
         """How many rows it takes, guessed from the length of its text."""
         if self.entry.role == "rule":
             return 2
-        length = sum(map(len, self._pieces))
-        lines = sum(piece.count("\n") for piece in self._pieces)
-        return 3 + lines + length // max(1, width) + bool(self.entry.note)
+        text = self.text
+        rows = text.count("\n") + len(text) // max(1, width)
+        return 3 + rows + bool(self.entry.note)
 
     @property
     def starts(self) -> list[int]:
@@ -243,9 +244,36 @@ class TranscriptLayout:
         row = self.starts[place.item]
         return row if item.blocks is None else row + item.starts[place.block] + place.row
 
+    def place_in(self, index: int, row: int, fresh: int) -> Place:
+        """The place of a row of an item of which the blocks from `fresh` on are new."""
+        blocks = self._blocks(index)
+        item = self.items[index]
+        at = min(fresh, len(blocks) - 1)
+        left = row - item.starts[at]
+        while left >= (height := self._measure_block(index, at)) and at + 1 < len(blocks):
+            left -= height
+            at += 1
+        self._starts = None
+        return Place(index, at, max(0, left))
+
+    def letters_above(self, place: Place) -> int:
+        """How much text of its block stands above a place; it is the same at any width."""
+        rows = self.block_rows(self.block_at(place))[: place.row]
+        return sum(len(row.text.replace(" ", "")) for row in rows)
+
+    def below_letters(self, place: Place, letters: int) -> Place:
+        """The row of a block that has so much text above it."""
+        rows = self.block_rows(self.block_at(place))
+        row = 0
+        while row + 1 < len(rows) and letters >= len(rows[row].text.replace(" ", "")):
+            letters -= len(rows[row].text.replace(" ", ""))
+            row += 1
+        return place._replace(row=row)
+
     def measure(self, place: Place, above: int, below: int) -> Place:
         """Measure so many rows around a place; the place, within its block's real height."""
         item, block, row = place
+        block = min(block, len(self._blocks(item)) - 1)
         height = self._measure_block(item, block)
         row = min(row, max(0, height - 1))
         seen = height - row
@@ -292,21 +320,19 @@ class TranscriptLayout:
 
     # What is there
 
+    def block_at(self, place: Place) -> Block:
+        """The block at a place."""
+        return self._blocks(place.item)[place.block]
+
     def block_rows(self, block: Block) -> list[Row]:
         """The rows of a block, rendered when they are not kept."""
         rows = self._cached.get(block)
         if rows is not None:
             self._cached.move_to_end(block)
             return rows
-        rows = rows_of(block, self._width)
-        self._cached[block] = rows
+        rows = self._cached[block] = rows_of(block, self._width)
         self._cached_rows += len(rows)
         while self._cached_rows > ROWS_KEPT and len(self._cached) > 1:
             _, dropped = self._cached.popitem(last=False)
             self._cached_rows -= len(dropped)
         return rows
-
-    def row(self, place: Place) -> Row:
-        """The row at a place; an empty one where there is none any more."""
-        rows = self.block_rows(self._blocks(place.item)[place.block])
-        return rows[place.row] if place.row < len(rows) else Row([])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from textual.geometry import Offset
 from textual.pilot import Pilot
 
 from tests.app.seeing import screen_text, until, until_gone, until_shown
+from tests.terminal import Terminal
 from torbiz_tui.widgets.markdown_blocks import LONGEST, Splitter
 from torbiz_tui.widgets.styled_rows import Row, size_of
 from torbiz_tui.widgets.transcript import Entry, Transcript
@@ -372,3 +376,62 @@ async def test_colours_follow_the_theme() -> None:
             if segment.style is not None and segment.style.bgcolor is not None
         }
         assert min(backgrounds) > 150
+
+
+# Hostile text
+
+HOSTILE = (
+    "\x1b]0;owned\x07 \x1b]2;owned\x1b\\ \x1b]52;c;b3duZWQ=\x07 \x1b]8;;http://owned\x07link\x1b]8;;\x07 "
+    "\x1b[77;33H \x1b[2J \x1b[?1049l \x1bc \x1bP1;q\x1b\\ \x9b31m \x9d0;owned\x9c \x08\x7f\x00 "
+    "\u202egnp.exe\u202c \u2066hidden\u2069 \u200bzero [bold]markup[/] [@click=app.quit]go[/] "
+    "[link](http://owned) ![image](http://owned/x.png) <script>x</script> <!-- comment --> "
+    "&#x1b;]0;owned&#7; \ttab 漢字 e\u0301 \U0001f469\u200d\U0001f4bb \ud800 `\x1b]0;owned\x07`"
+)
+
+
+def test_hostile_text_reaches_the_terminal_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "hostile"
+    code = f"```py\x1b]0;owned\x07\n{HOSTILE}\n```\n\n| {HOSTILE} | b |\n|---|---|\n| c | d |\n"
+    file.write_bytes(f"{HOSTILE}\n\n{code}".encode("utf-8", "surrogatepass"))
+    root = Path(__file__).parents[2]
+    script = root / "tests" / "app" / "conversation_app.py"
+    terminal = Terminal(
+        [sys.executable, str(script), str(file)], environ={"PYTHONPATH": str(root)}, cwd=str(root)
+    )
+    try:
+        terminal.wait_for("THE END")
+        for _ in range(12):
+            terminal.send("b")
+            terminal.read(0.2)
+        terminal.wait_for("You .*owned")
+        terminal.send("\x11")
+        terminal.wait_end()
+    finally:
+        terminal.close()
+    # The driver itself sets the shape of the pointer.
+    written = re.sub(rb"\x1b\]22;[a-z-]*\x07", b"", bytes(terminal.written))
+    assert b"owned" in written
+    assert b"[bold]markup[/] [@click=app.quit]go[/]" in written
+    assert b"![image](http://owned/x.png)" in written
+    for sequence in (
+        b"\x1b]0;owned", b"\x1b]2;owned", b"\x1b]52", b"\x1b]8", b"\x1b[77;33H", b"\x1bc", b"\x1bP1",
+        b"\x07", b"\x08", b"\x7f", b"\x00",
+    ):  # fmt: skip
+        assert sequence not in written, sequence
+    shown = written.decode("utf-8", "replace")
+    assert not set(shown) & set("\u202e\u202c\u2066\u2069\u200b\x9b\x9c\x9d")
+
+
+async def test_a_line_of_a_megabyte_is_shown_and_can_be_scrolled() -> None:
+    app = Shown()
+    async with app.run_test(size=(60, 24)) as pilot:
+        line = "x" * 1_000_100
+        transcript = await begun(
+            pilot,
+            [Entry(1, "user", "You", line + "!"), Entry(2, "assistant", "model", line + "!")],
+        )
+        assert any(row.endswith("x!") for row in lines(app))
+        await pilot.press("pageup", "K", "g", "pagedown")
+        await pilot.pause()
+        assert lines(app)[5] == "  " + "x" * 56
+        assert transcript.text_of(1) == line + "!"

@@ -39,6 +39,19 @@ def test_pieces_give_the_same_as_the_whole(text: str, cut: int) -> None:
     assert sanitize_text(text[:cut]) + sanitize_text(text[cut:]) == sanitize_text(text)
 
 
+def test_what_turns_or_hides_text_is_shown() -> None:
+    for code in (0xAD, 0x200B, 0x200F, 0x202E, 0x2028, 0x2066, 0x2069, 0x206A, 0xFFF9, 0xE0041):
+        assert sanitize_text(f"a{chr(code)}b") == f"a\u27e8U+{code:04X}\u27e9b"
+    # What scripts and emoji are written with stays.
+    for kept in (
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001f469\u200d\U0001f4bb",
+        "\u2764\ufe0f",
+        "e\u0301",
+    ):
+        assert sanitize_text(kept) == kept
+
+
 def test_colours_go_and_plain_text_stays() -> None:
     assert sanitize_line("\x1b[1;31mred\x1b[0m caf\u00e9 \t tab") == "red caf\u00e9 \t tab"
     assert sanitize_text("a\nb\r\nc") == "a\nb\nc"

@@ -8,13 +8,25 @@ import re
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 _C0_PICTURES = 0x2400
 _DELETE_PICTURE = "\u2421"
-_BIDI_AND_INVISIBLE = "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+# Direction marks, overrides and isolates, spaces and operators without a width, line separators,
+# annotation marks, and the tags that spell out a text nobody sees. The joiners U+200C and U+200D
+# are not among them: Persian, Indic scripts and emoji are written with them.
+_BIDI_AND_INVISIBLE = (
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
 
 _TABLE: dict[int, str] = {code: chr(_C0_PICTURES + code) for code in range(0x20)}
 _TABLE[0x7F] = _DELETE_PICTURE
 # The 8-bit C1 range holds one-byte forms of CSI and OSC.
 _TABLE.update({code: f"\u27e8U+{code:04X}\u27e9" for code in range(0x80, 0xA0)})
-_TABLE.update({ord(char): f"\u27e8U+{ord(char):04X}\u27e9" for char in _BIDI_AND_INVISIBLE})
+_TABLE.update(
+    {
+        code: f"\u27e8U+{code:04X}\u27e9"
+        for start, end in re.findall("(.)(?:-(.))?", _BIDI_AND_INVISIBLE)
+        for code in range(ord(start), ord(end or start) + 1)
+    }
+)
 _TABLE.update(dict.fromkeys(range(55296, 57344), "�"))
 del _TABLE[0x09]
 _TEXT_TABLE = {code: shown for code, shown in _TABLE.items() if code != 0x0A}

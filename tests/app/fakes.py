@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -30,6 +31,7 @@ from torbiz_tui.inference.events import (
     StageChanged,
     TokenReceived,
 )
+from torbiz_tui.inference.history import History
 from torbiz_tui.logs.sources import LogSource, log_sources
 from torbiz_tui.paths import Paths
 from torbiz_tui.setup.plan import SetupPlan
@@ -147,7 +149,7 @@ class FakeInference:
         self.route: Route | None = None
         self.idle_session = False
         self.events: Sequence[ChatEvent] = ()
-        self.pieces: Sequence[str] = ("Petals ", "is ", "a swarm.")
+        self.pieces: Sequence[str | ChatEvent] = ("Petals ", "is ", "a swarm.")
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -191,9 +193,9 @@ class FakeInference:
         for event in self.events:
             yield event
         for piece in self.pieces:
-            yield TokenReceived(piece)
+            yield TokenReceived(piece) if isinstance(piece, str) else piece
             await asyncio.sleep(0)
-        count = len(self.pieces)
+        count = sum(isinstance(piece, str) for piece in self.pieces)
         waiting = [
             asyncio.create_task(self.gate.wait()),
             asyncio.create_task(self._cancelled.wait()),
@@ -337,9 +339,15 @@ class FakeServices:
     storage: FakeStorage = field(default_factory=FakeStorage)
     inference: FakeInference = field(default_factory=FakeInference)
 
+    can_ask: bool = True
+
     @property
     def demo(self) -> bool:
         return self.config.demo
+
+    @cached_property
+    def history(self) -> History:
+        return History.open(self.paths.history_file)
 
     def log_sources(self) -> list[LogSource]:
         return log_sources(self.paths)
@@ -349,6 +357,8 @@ class FakeServices:
 
     async def close(self) -> None:
         await self.setup.close()
+        if "history" in self.__dict__:
+            await self.history.close()
 
     def typed(self) -> Services:
         return cast("Services", self)

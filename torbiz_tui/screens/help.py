@@ -51,7 +51,9 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#frame").focus()
 
     def _text(self) -> Content:
-        groups = [self._title, "Everywhere"]
+        # `Ask: messages` are keys of a part of Ask.
+        own = [name for name in keys.GROUPS if name.partition(":")[0] == self._title]
+        groups = [*own, "Everywhere"]
         table = {name: self._rows(keys.GROUPS[name]) for name in groups}
         table["Everywhere"].append(("Ctrl+P", "All commands, by name"))
         width = max(len(shown) for group in table.values() for shown, _ in group)

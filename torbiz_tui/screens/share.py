@@ -49,6 +49,7 @@ class ShareScreen(ModeScreen):
         self._editing = False
         self._shown_phase: Phase | None = None
         self._telling_lost = False
+        self._loaded = asyncio.Event()
 
     def compose_body(self) -> Iterator[Widget]:
         """Both, one of them shown."""
@@ -66,8 +67,11 @@ class ShareScreen(ModeScreen):
     async def _load_models(self) -> None:
         from torbiz_tui.catalogue import known_models
 
-        models = await asyncio.to_thread(known_models, self.services.paths)
-        self.query_one(ShareForm).set_models(models)
+        try:
+            models = await asyncio.to_thread(known_models, self.services.paths)
+            self.query_one(ShareForm).set_models(models)
+        finally:
+            self._loaded.set()
 
     @work(group="attach", exclusive=True, exit_on_error=False)
     async def _find_server(self) -> None:
@@ -122,6 +126,22 @@ class ShareScreen(ModeScreen):
         state = self.services.sharing.state
         if self.is_current and state.active:
             self.query_one(SharingPanel).show(state)
+
+    # Asked for elsewhere
+
+    @work(group="offer", exclusive=True, exit_on_error=False)
+    async def offer(self, model: str, blocks: str, reason: str) -> None:
+        """Fill in a model and blocks of it, and say why."""
+        await self._loaded.wait()
+        form = self.query_one(ShareForm)
+        form.choose(model, blocks)
+        if self.services.sharing.state.phase is Phase.FAILED:
+            self._edit()
+        if form.display:
+            self.query_one("#start").focus()
+        else:
+            reason += " This machine hosts one server: stop it (x) to share these instead."
+        self.notice.show_text(reason)
 
     # Starting
 

@@ -84,33 +84,32 @@ SHARE = [
 ]
 
 ASK = [
-    _key("ask.stop", "escape", "stop", "Stop", "Stop the answer, or close the message"),
+    _key("ask.stop", "escape", "stop", "Stop", "Stop the answer, close what is open, or go back"),
     _key("ask.new", "ctrl+n", "new_conversation", "New", "Start a new conversation", show=True),
+    _key(
+        "ask.list",
+        "ctrl+l",
+        "conversations",
+        "List",
+        "Go to the conversations, or hide them",
+        show=True,
+    ),
+    _key("ask.find", "ctrl+f", "find", "Find", "Search in all conversations"),
+    _key("ask.model", "ctrl+t", "model", "Model", "Choose the model that answers", show=True),
+    _key(
+        "ask.options", "ctrl+o", "options", "Options", "Go to the options, or hide them", show=True
+    ),
+    _key("ask.again", "ctrl+r", "again", "Again", "Answer the question again", show=True),
+    _key("ask.select", "ctrl+g,ctrl+up", "select", "Messages", "Select a message"),
+    _key("ask.share", "ctrl+s", "share_missing", "Share", "Share the blocks that nobody serves"),
     Binding(
         "ctrl+y",
-        "copy_answer",
+        "copy",
         "Copy",
+        show=False,
         priority=True,  # the text field has a meaning of its own for it
-        tooltip="Copy the last answer",
+        tooltip="Copy the selected message, or the last answer",
         id="ask.copy",
-    ),
-    Binding(
-        "pageup",
-        "page_up",
-        "Back",
-        show=False,
-        priority=True,  # the conversation is what there is to read, not the field
-        tooltip="Scroll the conversation up",
-        id="ask.page_up",
-    ),
-    Binding(
-        "pagedown",
-        "page_down",
-        "On",
-        show=False,
-        priority=True,
-        tooltip="Scroll the conversation down",
-        id="ask.page_down",
     ),
 ]
 
@@ -120,11 +119,65 @@ QUESTION = [
         "ctrl+j,shift+enter,alt+enter",
         "newline",
         "New line",
+        show=False,  # the empty field says it
         key_display="^j",
         tooltip="Begin a new line",
         id="question.newline",
     ),
-    _key("question.recall", "up", "recall", "Last question", "The last question (empty field)"),
+    _key("question.earlier", "up", "recall", "Earlier", "On the first row: the question before"),
+    _key("question.later", "down", "recall_back", "Later", "On the last row: the question after"),
+    # The conversation is what there is to read, not the field.
+    _key("ask.page_up", "pageup", "screen.page_up", "Back", "Scroll the conversation up"),
+    _key("ask.page_down", "pagedown", "screen.page_down", "On", "Scroll the conversation down"),
+]
+
+MESSAGES = [
+    _key("message.copy", "y", "copy", "Copy", "Copy the message as it was written", show=True),
+    _key(
+        "message.code",
+        "c",
+        "copy_code",
+        "Copy code",
+        "Copy its code block, then the next",
+        show=True,
+    ),
+    _key("message.again", "r", "again", "Again", "Answer it again", show=True),
+    _key("message.edit", "e", "edit", "Edit", "Change the question and ask anew", show=True),
+    _key(
+        "message.branch_back",
+        "left_square_bracket,left",
+        "branch(-1)",
+        "Version",
+        "The version before",
+    ),
+    _key(
+        "message.branch", "right_square_bracket,right", "branch(1)", "Version", "The version after"
+    ),
+    _key("message.export", "x", "export", "Export", "Write the conversation to a file"),
+]
+
+CONVERSATIONS = [
+    _key("conversations.open", "enter", "select", "Open", "Go on with the conversation", show=True),
+    _key("conversations.find", "slash", "find", "Find", "Search in titles and messages", show=True),
+    _key("conversations.rename", "r", "rename", "Rename", "Give it another title", show=True),
+    _key(
+        "conversations.delete",
+        "d,delete",
+        "delete",
+        "Delete",
+        "Delete it; u brings it back",
+        show=True,
+    ),
+    _key(
+        "conversations.restore",
+        "u,ctrl+z",
+        "restore",
+        "Undo",
+        "Bring back what was deleted",
+        show=True,
+    ),
+    _key("conversations.down", "down,j", "cursor_down", "Down", "Next conversation"),
+    _key("conversations.up", "up,k", "cursor_up", "Up", "Previous conversation"),
 ]
 
 TRANSCRIPT = [
@@ -175,6 +228,8 @@ GROUPS: dict[str, list[Binding]] = {
     "Docker panel": DOCKER,
     "Share": SHARE,
     "Ask": QUESTION + ASK,
+    "Ask: messages": MESSAGES,
+    "Ask: conversations": CONVERSATIONS,
     "Ask: reading": TRANSCRIPT,
     "Logs": LOGS + PANE,
 }

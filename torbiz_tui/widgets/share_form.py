@@ -154,8 +154,19 @@ class ShareForm(VerticalScroll, can_focus=False):
     def set_models(self, models: Sequence[ModelInfo]) -> None:
         """Offer these models; what was chosen stays chosen."""
         self._models = models
+        self._offer(self.query_one("#model", Select).value)
+
+    def choose(self, model: str, blocks: str) -> None:
+        """Fill in a model, by its name or its source, and the blocks of it."""
+        named = (known.name for known in self._models if model in (known.name, known.source))
+        self._offer(next(named, model))
+        self.query_one("#blocks", Input).value = blocks
+        for field in self.query(Field):
+            field.show_problem("")
+
+    def _offer(self, chosen: object) -> None:
+        models = self._models
         select: Select[str] = self.query_one("#model", Select)
-        chosen = select.value
         options = [(self._title(model), model.name) for model in models]
         names = [model.name for model in models]
         if isinstance(chosen, str) and chosen not in ("", _OTHER, *names):

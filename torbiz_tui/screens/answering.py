@@ -1,0 +1,239 @@
+"""Who would answer: the model, how far its runner is, which servers, and what hinders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.content import Content
+from textual.widgets import Static
+
+from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.inference.events import STAGE_TITLES, Route, RouteChanged, StageChanged, blocks_text
+from torbiz_tui.screens.ask_entries import short_model
+from torbiz_tui.screens.base import ModeScreen
+from torbiz_tui.widgets.header import swarm_of
+from torbiz_tui.widgets.route_line import RouteLine
+
+if TYPE_CHECKING:
+    from torbiz_tui.assembly import Services
+    from torbiz_tui.screens.model_picker import ModelChoice
+    from torbiz_tui.sharing.state import SharingState
+
+_WARM_AFTER_S = 0.3
+DEMO_NOTE = "demo model: knows only this program's documentation"
+LOCAL = "local, no swarm"
+SHARE_KEY = "Ctrl+S"
+
+
+def swarm_name(services: Services) -> str:
+    """Where answers are computed, in a word or two."""
+    return LOCAL if services.inference.local else swarm_of(services).split(",")[0]
+
+
+class AnsweringScreen(ModeScreen):
+    """Starts the runner when it is opened, and says before a question that nobody could answer."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._model_shown = Content("")
+        self._not_served: NotServedError | None = None
+        self._told: NotServedError | None = None
+        self._told_text = ""
+        self._warmed = False
+
+    def on_mount(self) -> None:
+        """Watch the runner; start it once the screen has been painted."""
+        self._watch_runner()
+        self.set_timer(_WARM_AFTER_S, self.warm)
+
+    def warming(self, doing: str) -> None:
+        """The runner does this now; empty for nothing."""
+
+    def title_shown(self) -> str:
+        """What the line of the model ends with."""
+        return ""
+
+    def model_chosen(self) -> None:
+        """Another model answers from now on."""
+
+    # The model
+
+    def sharing_changed(self, state: SharingState) -> None:
+        """What this machine serves can be asked; without a configured model, it is."""
+        if not self.services.inference.model and state.active and state.spec is not None:
+            self.services.inference.choose(state.spec.source)
+            self.model_chosen()
+        self.show_model()
+        if self._warmed and state.active and not self.services.inference.stage:
+            self.warm()
+
+    def show_model(self) -> None:
+        """Say which model answers, and where."""
+        line = self.model_line()
+        if line != self._model_shown:
+            self._model_shown = line
+            self.query_one("#model", Static).update(line)
+
+    def model_line(self) -> Content:
+        """Model, swarm, what the demo can, and the conversation."""
+        model = short_model(self.model_name)
+        parts: list[str | tuple[str, str]] = [(model or "no model chosen", "bold")]
+        local = self.services.inference.local
+        parts.append((f" · {swarm_name(self.services)}", "$text-warning" if local else "dim"))
+        if self.is_demo:
+            parts.append((f" · {DEMO_NOTE}", "$text-warning"))
+        if title := self.title_shown():
+            parts.append((f" · {title}", ""))
+        return Content.assemble(*parts)
+
+    @property
+    def model_name(self) -> str:
+        """The model for people; empty when none is chosen."""
+        model = self.services.inference.model
+        spec = self.services.sharing.state.spec
+        return spec.model if spec is not None and spec.source == model else model
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model is the one that ships with the program."""
+        from torbiz_tui.catalogue import DEMO_MODEL
+
+        return self.model_name == DEMO_MODEL
+
+    def action_model(self) -> None:
+        """Choose the model that answers."""
+        from torbiz_tui.screens.model_picker import ModelPicker
+
+        inference = self.services.inference
+        picker = ModelPicker(self.services, inference.model, local=inference.local)
+        self.app.push_screen(picker, self._model_picked)
+
+    def _model_picked(self, choice: ModelChoice | None) -> None:
+        inference = self.services.inference
+        if choice is None or (choice.model, choice.local) == (inference.model, inference.local):
+            return
+        self.choose(choice.model, local=choice.local)
+        self.model_chosen()
+
+    def choose(self, model: str, *, local: bool) -> None:
+        """Let this model answer from now on, and start its runner."""
+        inference = self.services.inference
+        if (model, local) == (inference.model, inference.local):
+            return
+        inference.choose(model, local=local)
+        self._forget_hindrance()
+        self.show_model()
+        self.warm()
+
+    # The runner
+
+    @work(group="runner", exclusive=True, exit_on_error=False)
+    async def _watch_runner(self) -> None:
+        with self.services.inference.subscribe() as changes:
+            self._stage_changed(self.services.inference.stage)
+            async for change in changes:
+                if isinstance(change, StageChanged):
+                    self._stage_changed(change.stage)
+                elif isinstance(change, RouteChanged):
+                    self._route_changed(change.route)
+
+    def _stage_changed(self, stage: str) -> None:
+        self.warming("" if stage == "ready" else STAGE_TITLES.get(stage, stage))
+        route = self.services.inference.route
+        if stage and self._not_served is not None and not self._not_served.missing:
+            self._forget_hindrance()
+        self._route_changed(route)
+
+    @work(group="warm", exclusive=True, exit_on_error=False)
+    async def warm(self) -> None:
+        """Start the runner where it can be; what hinders is shown as the state, not as an alarm."""
+        self._warmed = True
+        services = self.services
+        if not services.inference.model or not services.can_ask:
+            return
+        try:
+            await services.inference.warm()
+        except NotServedError as error:
+            self.hindered(error)
+        except TorbizError as error:
+            self.query_one(RouteLine).problem = error.what
+
+    # Who would answer
+
+    def _route_changed(self, route: Route | None) -> None:
+        line = self.query_one(RouteLine)
+        line.route = route
+        if route is None:
+            return
+        line.problem = ""
+        if route.complete:
+            self._forget_hindrance()
+            return
+        error = NotServedError(
+            f"Nobody serves blocks {blocks_text(route.missing)} of {short_model(self.model_name)}.",
+            why="A question cannot be answered until somebody does.",
+            remedy=f"{SHARE_KEY} shares them from this machine; or wait, it is looked at again.",
+            missing=route.missing,
+        )
+        self._not_served = error
+        self._tell(error)
+
+    def hindered(self, error: NotServedError) -> None:
+        """Nobody serves the model: say so, and how it can be mended."""
+        self._not_served = error
+        if not error.missing:
+            line = self.query_one(RouteLine)
+            line.problem = f"{error.what} {SHARE_KEY} shares it."
+        self.refresh_bindings()
+
+    def _tell(self, error: NotServedError, *, again: bool = False) -> None:
+        """Show it once; a message that was closed comes back only with other blocks."""
+        if again or self._told is None or self._told.missing != error.missing:
+            self.notice.show_error(error)
+            self._told, self._told_text = error, self.notice.text
+        self.refresh_bindings()
+
+    def _forget_hindrance(self) -> None:
+        # Another message may have come in its place.
+        if self._told is not None and self.notice.text == self._told_text:
+            self.notice.close()
+        self._told = None
+        self._not_served = None
+        self.query_one(RouteLine).problem = ""
+        self.refresh_bindings()
+
+    def refuses(self) -> bool:
+        """Whether a question cannot be answered, as is known already; says so again."""
+        if self._not_served is None or not self._not_served.missing:
+            return False
+        self._tell(self._not_served, again=True)
+        return True
+
+    @property
+    def can_share_missing(self) -> bool:
+        """Whether there is something that nobody serves."""
+        return self._not_served is not None
+
+    async def action_share_missing(self) -> None:
+        """Go to Share, with exactly the blocks chosen that nobody serves."""
+        if self._not_served is None:
+            return
+        from torbiz_tui.screens.share import ShareScreen
+
+        model, missing = self.services.inference.model, self._not_served.missing
+        await self.run_action("app.go('share')")
+        if isinstance(self.app.screen, ShareScreen):
+            self.app.screen.offer(model, *_largest(missing, short_model(model)))
+
+
+def _largest(missing: tuple[tuple[int, int], ...], model: str) -> tuple[str, str]:
+    """What to share, and why: the largest range, the first of equal ones."""
+    if not missing:
+        return "auto", f"Nobody serves {model}."
+    first, end = max(missing, key=lambda blocks: blocks[1] - blocks[0])
+    reason = f"Nobody serves blocks {blocks_text(((first, end),))} of {model}: chosen here."
+    others = tuple(blocks for blocks in missing if blocks != (first, end))
+    if others:
+        reason += f" Blocks {blocks_text(others)} are missing too; this is the largest range."
+    return f"{first}:{end}", reason

@@ -1,0 +1,155 @@
+"""Choosing the model that answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Checkbox, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+if TYPE_CHECKING:
+    from torbiz_tui.assembly import Services
+    from torbiz_tui.catalogue import ModelInfo
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model by a name that can be resolved, and whether it is loaded here without a swarm."""
+
+    model: str
+    local: bool
+
+
+class ModelPicker(ModalScreen[ModelChoice | None]):
+    """The known models, a field for any other, and where it is computed; Escape changes nothing."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Close")]
+    DEFAULT_CSS = """
+    ModelPicker { align: center middle; }
+    ModelPicker #frame {
+        width: 84;
+        max-width: 100%;
+        height: auto;
+        max-height: 100%;
+        padding: 1 2;
+        background: $surface;
+        border: round $primary;
+        border-title-color: $foreground;
+        overflow-y: auto;
+    }
+    ModelPicker OptionList {
+        height: auto;
+        max-height: 10;
+        border: none;
+        padding: 0;
+        background: transparent;
+    }
+    ModelPicker #local { margin: 1 0 0 0; border: none; padding: 0; background: transparent; }
+    ModelPicker Input { margin: 1 0 0 0; }
+    ModelPicker .note { color: $text-muted; height: auto; }
+    ModelPicker.-short #frame { padding: 0 1; border: none; }
+    """
+
+    def __init__(self, services: Services, current: str, *, local: bool) -> None:
+        super().__init__()
+        self._services = services
+        self._current = current
+        self._local = local
+        self._names: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """What there is, what else there could be, and where."""
+        with Vertical(id="frame") as frame:
+            frame.border_title = "Which model answers?"
+            frame.border_subtitle = "Enter chooses, Tab goes on, Esc closes"
+            yield OptionList(id="models", markup=False, compact=True)
+            yield Input(
+                placeholder="Another one: a Hugging Face id such as owner/name, or a folder",
+                id="other",
+                compact=True,
+            )
+            yield Checkbox(
+                "Local: load it on this machine, without a swarm",
+                self._local,
+                id="local",
+                compact=True,
+            )
+            yield Static(
+                "A swarm needs only the embeddings here; local needs memory for the whole model.",
+                classes="note",
+            )
+
+    def on_mount(self) -> None:
+        """Read which models there are."""
+        self.query_one("#models").focus()
+        self._load()
+
+    @work(group="models", exit_on_error=False)
+    async def _load(self) -> None:
+        from torbiz_tui.catalogue import known_models
+
+        models = await asyncio.to_thread(known_models, self._services.paths)
+        self._show(models)
+
+    def _show(self, models: Sequence[ModelInfo]) -> None:
+        spec = self._services.sharing.state.spec
+        hosted = spec.source if spec is not None and self._services.sharing.state.active else ""
+        rows: dict[str, Content] = {}
+        current = self._current
+        for model in models:
+            # The demo is known by its name: its folder alone does not say that it is the demo.
+            name = model.name if model.demo else model.source
+            if current in (model.name, model.source):
+                current = name
+            rows[name] = self._row(model, hosted=model.source == hosted)
+        if spec is not None and hosted and all(model.source != hosted for model in models):
+            rows[hosted] = Content.assemble(spec.model, ("  shared by this machine", "dim"))
+        if current and current not in rows:
+            rows[current] = Content.assemble(current, ("  chosen now", "dim"))
+        self._names = list(rows)
+        listed = self.query_one("#models", OptionList)
+        listed.clear_options()
+        listed.add_options([Option(row) for row in rows.values()])
+        listed.highlighted = self._names.index(current) if current else 0
+
+    def _row(self, model: ModelInfo, *, hosted: bool) -> Content:
+        notes = [f"{model.num_blocks} blocks", model.note]
+        if hosted:
+            notes.append("shared by this machine")
+        if self._current in (model.name, model.source):
+            notes.append("chosen now")
+        return Content.assemble(
+            model.name, ("  " + ", ".join(note for note in notes if note), "dim")
+        )
+
+    def on_key(self, event: events.Key) -> None:
+        """The arrows go on from the last row to the field, and back."""
+        listed, other = self.query_one("#models", OptionList), self.query_one("#other")
+        last = listed.option_count - 1
+        if event.key == "up" and other.has_focus:
+            listed.focus()
+            event.stop()
+        elif event.key == "down" and listed.has_focus and listed.highlighted == last:
+            other.focus()
+            event.stop()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self._answer(self._names[event.option_index])
+
+    @on(Input.Submitted)
+    def _named(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self._answer(event.value.strip())
+
+    def _answer(self, model: str) -> None:
+        self.dismiss(ModelChoice(model, self.query_one("#local", Checkbox).value))

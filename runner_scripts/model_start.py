@@ -6,6 +6,7 @@ import argparse
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chat_errors import ChatError, explain_connect_error
 from chat_runner import ChatModel
@@ -18,33 +19,76 @@ from model_source import (
     resolve_model,
 )
 
+if TYPE_CHECKING:
+    from chat_prompt import PromptFormat
+
 
 def start_model(options: argparse.Namespace, status: Callable[[str], None]) -> ChatModel:
-    """Import the stack, load the tokenizer and join the swarm; raises ChatError."""
+    """Import the stack, load the tokenizer, and join the swarm or load the weights.
+
+    Raises ChatError.
+    """
     try:
         model = resolve_model(options.model_name)
         status("importing")
-        import petals_compat
-
-        try:
-            petals_compat.apply("client")
-            from chat_prompt import PromptFormat
-            from chat_session import ChatSettings, SwarmModel
-        except Exception as error:
-            traceback.print_exc()
-            raise ChatError("internal", f"Petals cannot be imported: {error}") from error
-        import transformers
-
+        _import_stack("local" if options.local else "client")
         status("tokenizer")
         config = load_config(model)
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(model, token=hub_token())
-        except Exception as error:
-            raise explain_model_error(error, model) from error
+        prompt_format = _load_prompt_format(model, options.model_name)
     except ModelError as error:
         raise ChatError(error.code, str(error)) from error
-
+    if options.local:
+        status("loading")
+        return _load_locally(options, model, config, prompt_format)
     status("connecting")
+    return _join_swarm(options, model, config, prompt_format)
+
+
+def _import_stack(role: Any) -> None:
+    import petals_compat
+
+    try:
+        petals_compat.apply(role)
+    except Exception as error:
+        traceback.print_exc()
+        what = "transformers" if role == "local" else "Petals"
+        raise ChatError("internal", f"{what} cannot be imported: {error}") from error
+
+
+def _load_prompt_format(model: str, name: str) -> PromptFormat:
+    import transformers
+
+    from chat_prompt import PromptFormat
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model, token=hub_token())
+    except Exception as error:
+        raise explain_model_error(error, model) from error
+    return PromptFormat(tokenizer, name)
+
+
+def _load_locally(
+    options: argparse.Namespace, model: str, config: Any, prompt_format: PromptFormat
+) -> ChatModel:
+    from local_model import LocalModel
+
+    try:
+        return LocalModel(
+            model, config, prompt_format, options.torch_dtype, options.max_session_tokens
+        )
+    except ChatError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        known = explain_model_error(error, model)
+        raise ChatError(known.code, str(known)) from error
+
+
+def _join_swarm(
+    options: argparse.Namespace, model: str, config: Any, prompt_format: PromptFormat
+) -> ChatModel:
+    from chat_session import ChatSettings, SwarmModel
+
     prefix = options.dht_prefix
     if prefix is None and Path(model).is_dir():
         prefix = derive_dht_prefix(model)
@@ -59,7 +103,6 @@ def start_model(options: argparse.Namespace, status: Callable[[str], None]) -> C
         connect_timeout=options.connect_timeout,
         max_retries=options.max_retries,
     )
-    prompt_format = PromptFormat(tokenizer, options.model_name)
     try:
         return SwarmModel(settings, config, prompt_format)
     except Exception as error:

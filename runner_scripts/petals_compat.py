@@ -1,7 +1,7 @@
 """The compatibility layer between petals 2.2.0.post1 and the wheels that PyPI has today.
 
-Call `apply("server")` or `apply("client")` before anything imports petals. Nothing heavy is
-imported with this module itself.
+Call `apply("server")` or `apply("client")` before anything imports petals; `apply("local")` where
+transformers alone is used. Nothing heavy is imported with this module itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from process_signals import STOP_SIGNALS
 
-Role = Literal["server", "client"]
+Role = Literal["server", "client", "local"]
 
 # Petals 2.2.0 imports these from `hivemind`, which stopped re-exporting them after 1.1.10.
 _HIVEMIND_NAMES = {
@@ -51,7 +51,7 @@ def apply(
     adapters: bool = False,
     progress: Callable[[str], None] = lambda _detail: None,
 ) -> None:
-    """Prepare this process for `import petals`, then import it.
+    """Prepare this process for `import petals`, then import it; for "local", only transformers.
 
     `adapters` keeps the real `petals.utils.peft`, which needs peft and bitsandbytes. `progress`
     is told which package is being imported.
@@ -62,10 +62,12 @@ def apply(
     importlib.import_module("torch")
     progress("importing transformers")
     importlib.import_module("transformers")
+    _stand_in_for_accelerate_fsdp()
+    if role == "local":
+        return
     progress("importing hivemind")
     _import_hivemind()
     _start_shared_memory_manager()
-    _stand_in_for_accelerate_fsdp()
     if role == "server":
         _stand_in_for_speedtest()
     if not adapters:

@@ -49,6 +49,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model-name", required=True, type=model_name, help="hub id or local folder")
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
     add("--initial-peer", action="append", type=peer_address, help="repeatable; none: public swarm")
+    add("--local", action="store_true", help="load the model here and ask no swarm")
     add("--torch-dtype", choices=("float32", "float16", "bfloat16"), help="default: checkpoint's")
     add("--max-session-tokens", type=whole_number(16, 1_000_000), default=2048)
     form = parser.add_mutually_exclusive_group()
@@ -69,6 +70,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.stream and options.prompt is None:
         parser.error("--stream: is only for the form with --prompt.")
+    if options.local and (options.initial_peer or options.dht_prefix):
+        parser.error("--local: is not accepted with --initial-peer or --dht-prefix.")
     return options
 
 
@@ -77,7 +80,7 @@ def make_runner(options: argparse.Namespace) -> ChatRunner:
     process_signals.tie_children_to_this_process()
     runner = ChatRunner(
         functools.partial(start_model, options),
-        {"model": options.model_name, "local": False},
+        {"model": options.model_name, "local": options.local},
         GenerationDefaults(
             options.max_new_tokens, options.temperature, options.top_p, options.seed
         ),

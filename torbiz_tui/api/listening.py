@@ -72,7 +72,9 @@ def _open(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.s
     host, port = address[:2]
     listening = None
     try:
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is named because asyncio sends small pieces at once only where it is; TCP
+        # would otherwise hold a token back until the client has acknowledged the last one.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:
             # Each address has a socket of its own.

@@ -435,3 +435,41 @@ async def test_a_line_of_a_megabyte_is_shown_and_can_be_scrolled() -> None:
         await pilot.pause()
         assert lines(app)[5] == "  " + "x" * 56
         assert transcript.text_of(1) == line + "!"
+
+
+# The mouse
+
+
+async def drag(pilot: Pilot[Any], start: tuple[int, int], end: tuple[int, int]) -> None:
+    await pilot.mouse_down(Transcript, offset=Offset(*start))
+    await pilot.hover(Transcript, offset=Offset(*end))
+    await pilot.mouse_up(Transcript, offset=Offset(*end))
+    await pilot.pause()
+
+
+async def test_text_chosen_with_the_mouse_is_copied_without_its_layout() -> None:
+    app = Shown()
+    words = " ".join(f"word{number}" for number in range(20))
+    answer = f"{words}\n\n```python\nvalue = {'x' * 60}\nlast\n```\n\n> quoted **bold**"
+    async with app.run_test(size=(50, 30)) as pilot:
+        transcript = await begun(
+            pilot, [Entry(1, "assistant", "model", answer), Entry(2, "user", "You", "The end")]
+        )
+        rows = lines(app)
+        top = next(at for at, line in enumerate(rows) if "word0" in line)
+        bottom = next(at for at, line in enumerate(rows) if "quoted" in line)
+        # From the "word1" of the first row to the "bold" of the quote.
+        await drag(pilot, (rows[top].index("word1 "), top), (rows[bottom].index("bold"), bottom))
+        assert app.screen.get_selected_text() == (
+            f"{words.removeprefix('word0 ')}\n\nvalue = {'x' * 60}\nlast\n\nquoted b"
+        )
+        assert transcript.selected is None
+        # New text moves nothing of it.
+        chosen = app.screen.get_selected_text()
+        transcript.write(2, " and more\n" * 40)
+        transcript.flush()
+        await pilot.pause()
+        assert app.screen.get_selected_text() == chosen
+        await pilot.resize_terminal(70, 30)
+        await pilot.pause()
+        assert not app.screen.get_selected_text()

@@ -57,7 +57,7 @@ def label_rows(language: str, width: int) -> list[Row]:
     row = folded([(sanitize_text(language), "code label")], inner)[0]
     used = sum(size_of(text) for text, _ in row.parts)
     parts = [(BAR, "code bar"), *row.parts, (" " * (inner - used), "code")]
-    return [Row(parts, len(parts))]
+    return [Row(parts, len(parts), None)]
 
 
 @lru_cache(maxsize=16)

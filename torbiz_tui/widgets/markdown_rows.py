@@ -148,7 +148,7 @@ class _Renderer:
         if kind.endswith("_list_open"):
             return self._list(at, end, width, depth)
         if kind == "hr":
-            return [Row([("─" * width, "rule")], 1)]
+            return [Row([("─" * width, "rule")], 1, None)]
         if kind == "table_open":
             return table_rows(_cells(self._tokens[at + 1 : end]), width)
         return plain_rows(token.content, width)

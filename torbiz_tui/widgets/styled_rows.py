@@ -19,8 +19,9 @@ class Row(NamedTuple):
 
     parts: list[Part]
     lead: int = 0
-    # What stands between this row's text and that of the row before, when it is copied.
-    joint: str = "\n"
+    # What stands between this row's text and that of the row before, when it is copied; None where
+    # the row is nothing but decoration.
+    joint: str | None = "\n"
 
     @property
     def text(self) -> str:

@@ -21,7 +21,7 @@ def table_rows(cells: Sequence[Sequence[Cell]], width: int, *, with_head: bool =
     if widths is None:
         return _records(cells, width, with_head=with_head)
     rows: list[Row] = []
-    rule = Row([(_CROSS.join("─" * size for size in widths), "rule")], 1)
+    rule = Row([(_CROSS.join("─" * size for size in widths), "rule")], 1, None)
     shown = [_row(row, widths) for row in cells]
     wraps = any(len(lines) > 1 for lines in shown[1:])
     for at, lines in enumerate(shown):
@@ -89,7 +89,7 @@ def _records(cells: Sequence[Sequence[Cell]], width: int, *, with_head: bool) ->
         return [row for title in head for row in wrapped(title, width)]
     for record in cells[1:]:
         if rows:
-            rows.append(Row([("─" * width, "rule")], 1))
+            rows.append(Row([("─" * width, "rule")], 1, None))
         for title, (lines, _) in zip(head, record, strict=False):
             value = [part for line in lines for part in line]
             rows += wrapped([*title, (": ", "strong"), *value], width)

@@ -246,7 +246,7 @@ class TranscriptLayout:
 
     def place_in(self, index: int, row: int, fresh: int) -> Place:
         """The place of a row of an item of which the blocks from `fresh` on are new."""
-        blocks = self._blocks(index)
+        blocks = self.blocks_of(index)
         item = self.items[index]
         at = min(fresh, len(blocks) - 1)
         left = row - item.starts[at]
@@ -273,7 +273,7 @@ class TranscriptLayout:
     def measure(self, place: Place, above: int, below: int) -> Place:
         """Measure so many rows around a place; the place, within its block's real height."""
         item, block, row = place
-        block = min(block, len(self._blocks(item)) - 1)
+        block = min(block, len(self.blocks_of(item)) - 1)
         height = self._measure_block(item, block)
         row = min(row, max(0, height - 1))
         seen = height - row
@@ -291,22 +291,23 @@ class TranscriptLayout:
     def last_place(self) -> Place:
         """The last row."""
         index = len(self.items) - 1
-        self._blocks(index)
-        last = len(self._blocks(index)) - 1
+        self.blocks_of(index)
+        last = len(self.blocks_of(index)) - 1
         height = self._measure_block(index, last)
         return Place(index, last, max(0, height - 1))
 
     def _after(self, item: int, block: int) -> tuple[int, int] | None:
-        if block + 1 < len(self._blocks(item)):
+        if block + 1 < len(self.blocks_of(item)):
             return item, block + 1
         return (item + 1, 0) if item + 1 < len(self.items) else None
 
     def _before(self, item: int, block: int) -> tuple[int, int] | None:
         if block:
             return item, block - 1
-        return (item - 1, len(self._blocks(item - 1)) - 1) if item else None
+        return (item - 1, len(self.blocks_of(item - 1)) - 1) if item else None
 
-    def _blocks(self, index: int) -> list[Block]:
+    def blocks_of(self, index: int) -> list[Block]:
+        """The blocks of an item, made when they are not there."""
         item = self.items[index]
         if item.blocks is None:
             item.split(self._width)
@@ -314,7 +315,7 @@ class TranscriptLayout:
         return item.blocks
 
     def _measure_block(self, index: int, at: int) -> int:
-        height = len(self.block_rows(self._blocks(index)[at]))
+        height = len(self.block_rows(self.blocks_of(index)[at]))
         self.items[index].measured(at, height)
         return height
 
@@ -322,7 +323,7 @@ class TranscriptLayout:
 
     def block_at(self, place: Place) -> Block:
         """The block at a place."""
-        return self._blocks(place.item)[place.block]
+        return self.blocks_of(place.item)[place.block]
 
     def block_rows(self, block: Block) -> list[Row]:
         """The rows of a block, rendered when they are not kept."""

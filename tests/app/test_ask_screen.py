@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from textual.widgets import Input
@@ -250,11 +251,15 @@ async def test_nothing_is_warmed_before_setup(services: FakeServices) -> None:
 
 async def test_what_the_model_no_longer_reads_is_marked(services: FakeServices) -> None:
     app = app_of(services)
+
+    def answered(times: int) -> bool:
+        return screen_text(app).count("12.3") == times
+
     async with app.run_test(size=(80, 40)) as pilot:
         for number, dropped in enumerate((0, 2, 4)):
             services.inference.events = [AnswerStarted(50, 40, dropped, ROUTE)]
             await pilot.press(*f"q{number}", "enter")
-            await until(pilot, lambda n=number: screen_text(app).count("12.3") == n + 1, "answered")
+            await until(pilot, partial(answered, number + 1), "answered")
         text = screen_text(app)
         assert text.count("the session is full") == 1
         assert text.index("q1") < text.index("the session is full") < text.index("q2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from torbiz_tui.errors import NotServedError, TorbizError
-from torbiz_tui.inference.chat import Chat, Said
-from torbiz_tui.inference.conversations import Conversation
 from torbiz_tui.inference.events import GenerateOptions
-from torbiz_tui.screens.answering import LOCAL, AnsweringScreen, swarm_name
 from torbiz_tui.screens.ask_commands import ask_commands
 from torbiz_tui.screens.ask_panes import AskPanes
 from torbiz_tui.screens.ask_talk import Talk
 from torbiz_tui.screens.ask_view import TalkView
-from torbiz_tui.screens.base import as_torbiz_error
+from torbiz_tui.screens.talking import TalkingScreen
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.conversation_list import ConversationList
 from torbiz_tui.widgets.question_input import QuestionInput
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.app import SystemCommand
-    from textual.worker import Worker
 
     from torbiz_tui.assembly import Services
 
@@ -43,7 +38,7 @@ _RECALLED = 1000
 BUSY = "An answer is being written; Escape stops it."
 
 
-class AskScreen(AnsweringScreen):
+class AskScreen(TalkingScreen):
     """Questions and answers; an answer goes on while another conversation or screen is shown."""
 
     MODE = "ask"
@@ -59,9 +54,7 @@ class AskScreen(AnsweringScreen):
         super().__init__(services)
         self.view = TalkView()
         self._panes = AskPanes(services.history, self.view)
-        self._talks: dict[int, Talk] = {}
-        self._talk = self._new_talk()
-        self._answers: dict[Talk, Worker[None]] = {}
+        self._talk = self._fresh = self.new_talk()
 
     def compose_body(self) -> Iterator[Widget]:
         """Who answers, then the panes."""
@@ -84,24 +77,10 @@ class AskScreen(AnsweringScreen):
         """The conversation that is shown."""
         return self._talk
 
-    def _new_talk(self) -> Talk:
-        ask, inference = self.services.config.ask, self.services.inference
-        options = GenerateOptions(
-            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, tuple(ask.stop)
-        )
-        draft = Conversation(
-            0, "", inference.model, swarm_name(self.services), ask.system_prompt, options
-        )
-        return self._talk_of(draft)
-
-    def _talk_of(self, conversation: Conversation) -> Talk:
-        chat = Chat(self.services.inference, self.services.history, conversation)
-        return Talk(chat, self, local=conversation.swarm == LOCAL)
-
     def _show(self, talk: Talk) -> None:
         self._talk = talk
         if talk.id:
-            self._talks[talk.id] = talk
+            self.talks[talk.id] = talk
         now = talk.chat.conversation
         if now.model:
             self.choose(now.model, local=talk.local)
@@ -146,8 +125,8 @@ class AskScreen(AnsweringScreen):
 
     def talk_changed(self, talk: Talk) -> None:
         """Show it where it is the one that is shown."""
-        if talk.id and talk.id not in self._talks:
-            self._talks[talk.id] = talk
+        if talk.id and talk.id not in self.talks:
+            self.talks[talk.id] = talk
             self._panes.conversations_changed()
         if talk is self._talk:
             self._panes.show_current(talk.id)
@@ -160,9 +139,13 @@ class AskScreen(AnsweringScreen):
         if talk is self._talk:
             self.view.write(key, text)
 
-    def talk_not_stored(self, error: TorbizError) -> None:
-        """Said once for each failure."""
-        self.notice.show_error(error)
+    def answer_ended(self) -> None:
+        """Its place in the list is another one."""
+        self._panes.conversations_changed()
+
+    def put_back(self, text: str) -> None:
+        """Put a text that was not asked back into the field."""
+        self.view.put_back(text)
 
     # Asking
 
@@ -182,70 +165,9 @@ class AskScreen(AnsweringScreen):
         elif talk.editing is not None:
             edited = talk.editing.id
             talk.editing = None
-            self._begin(talk, partial(talk.chat.edit, edited, text), text)
+            self.begin(talk, partial(talk.chat.edit, edited, text), text)
         else:
-            self._begin(talk, partial(talk.chat.send, text), text)
-
-    def _begin(self, talk: Talk, ask: Callable[[], AsyncIterator[Said]], text: str = "") -> None:
-        if talk is self._talk:
-            self.notice.close()
-        talk.begin()
-        self._answers[talk] = self._answer(talk, ask, text)
-
-    @work(group="answers", exit_on_error=False)
-    async def _answer(self, talk: Talk, ask: Callable[[], AsyncIterator[Said]], text: str) -> None:
-        asked = False
-        try:
-            # Where nobody can be asked, nothing is said yet: the text goes back to the field.
-            await self.services.inference.warm()
-            asked = True
-            await talk.answer(ask())
-        except Exception as error:  # noqa: BLE001 (whatever it is: what has come is kept)
-            self._failed(talk, as_torbiz_error(error))
-        finally:
-            if not asked:
-                self._give_back(talk, text)
-            del self._answers[talk]
-            talk.rest()
-            self._panes.conversations_changed()
-            self._ask_waiting(talk)
-
-    def _failed(self, talk: Talk, error: TorbizError) -> None:
-        talk.error = error
-        if isinstance(error, NotServedError):
-            self.hindered(error)
-        if talk is self._talk:
-            self.notice.show_error(error)
-        else:
-            self.notify(f"{talk.title}: {error.what}", severity="error", markup=False)
-
-    def _give_back(self, talk: Talk, text: str) -> None:
-        if not text:
-            return
-        if talk is self._talk:
-            self.view.put_back(text)
-        else:
-            talk.draft = f"{text}\n{talk.draft}" if talk.draft.strip() else text
-
-    def _ask_waiting(self, talk: Talk) -> None:
-        text, talk.waiting = talk.waiting, ""
-        if not text:
-            return
-        here = (self.services.inference.model, self.services.inference.local)
-        as_before = here == (talk.chat.conversation.model, talk.local)
-        if talk.error is None and not talk.stopped and as_before:
-            self._begin(talk, partial(talk.chat.send, text), text)
-        else:
-            self._give_back(talk, text)
-
-    @work(group="stop", exit_on_error=False)
-    async def _stop(self, talk: Talk) -> None:
-        talk.stopped = True
-        if len(self._answers) == 1 and talk.chat.answering:
-            await talk.chat.stop()
-        elif (answer := self._answers.get(talk)) is not None:
-            # The service stops all answers at once; who stops receiving stops only this one.
-            answer.cancel()
+            self.begin(talk, partial(talk.chat.send, text), text)
 
     @on(TalkView.Again)
     def _again(self, event: TalkView.Again) -> None:
@@ -253,7 +175,7 @@ class AskScreen(AnsweringScreen):
         if talk.answering:
             self.notify(BUSY, markup=False)
         elif not self.refuses():
-            self._begin(talk, partial(talk.chat.regenerate, event.turn))
+            self.begin(talk, partial(talk.chat.regenerate, event.turn))
 
     @on(TalkView.Branch)
     @work(group="branch", exclusive=True, exit_on_error=False)
@@ -270,9 +192,9 @@ class AskScreen(AnsweringScreen):
     @on(ConversationList.Opened)
     @work(group="open", exclusive=True, exit_on_error=False)
     async def _opened(self, event: ConversationList.Opened) -> None:
-        talk = self._talks.get(event.conversation)
+        talk = self.talks.get(event.conversation)
         if talk is None:
-            talk = self._talk_of(await self.services.history.load(event.conversation))
+            talk = self.talk_of(await self.services.history.load(event.conversation))
         if talk is not self._talk:
             self.notice.close()
             self._show(talk)
@@ -289,7 +211,7 @@ class AskScreen(AnsweringScreen):
 
     @on(ConversationList.Renamed)
     def _renamed(self, event: ConversationList.Renamed) -> None:
-        if (talk := self._talks.get(event.conversation)) is not None:
+        if (talk := self.talks.get(event.conversation)) is not None:
             self._rename(talk, event.title)
 
     @work(group="rename", exit_on_error=False)
@@ -300,13 +222,13 @@ class AskScreen(AnsweringScreen):
 
     @on(ConversationList.Deleted)
     def _deleted(self, event: ConversationList.Deleted) -> None:
-        talk = self._talks.pop(event.conversation, None)
+        talk = self.talks.pop(event.conversation, None)
         if talk is None:
             return
         if talk.answering:
-            self._stop(talk)
+            self.stop(talk)
         if talk is self._talk:
-            self._show(self._new_talk())
+            self.action_new_conversation()
             self._panes.back_to_list()
 
     @on(ConversationList.Failed)
@@ -336,7 +258,7 @@ class AskScreen(AnsweringScreen):
         """Stop the answer; else leave editing, close the message, or go back to the field."""
         talk = self._talk
         if talk.answering:
-            self._stop(talk)
+            self.stop(talk)
         elif talk.editing is not None:
             self.view.leave_editing()
         elif self.notice.shown:
@@ -347,7 +269,10 @@ class AskScreen(AnsweringScreen):
     def action_new_conversation(self) -> None:
         """Begin another conversation; this one is kept, and its answer goes on."""
         self.notice.close()
-        self._show(self._new_talk())
+        if self._fresh.chat.turns or self._fresh.answering:
+            self._fresh = self.new_talk()
+        # One that was begun and not asked yet is gone on with: its text must not be lost.
+        self._show(self._fresh)
 
     def action_conversations(self) -> None:
         """Show or hide the conversations."""
@@ -430,14 +355,14 @@ class AskScreen(AnsweringScreen):
 
     def would_lose(self) -> list[str]:
         """A text of more than a line that was not sent; answers are kept as far as they came."""
-        typed = [talk.draft for talk in self._talks.values() if talk is not self._talk]
+        typed = [talk.draft for talk in self.talks.values() if talk is not self._talk]
         if self.is_mounted:
             typed.append(self.view.field.question)
         long = [text for text in typed if len(text.strip()) > _LONG_TEXT or "\n" in text.strip()]
         if not long:
             return []
         losses = ["Your question is not sent yet."]
-        if self._answers:
+        if self.answers:
             losses.append("An answer is being written; what has come of it is kept.")
         return losses
 

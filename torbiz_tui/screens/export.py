@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, Select, Static
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.widgets.notice import error_content
@@ -20,7 +20,7 @@ Write = Callable[[Path, bool], Awaitable[None]]
 """Writes to the path; True overwrites. Raises TorbizError, with the code EXISTS where it must not."""
 
 EXISTS = "export_exists"
-_SUFFIXES = {"markdown": ".md", "json": ".json"}
+_SUFFIXES = (".md", ".json")
 _NAME_CHARS = 40
 
 
@@ -47,7 +47,6 @@ class ExportScreen(ModalScreen[Path | None]):
         border-title-color: $foreground;
         overflow-y: auto;
     }
-    ExportScreen RadioSet { border: none; padding: 0; background: transparent; layout: horizontal; }
     ExportScreen Input { margin: 1 0; }
     ExportScreen #problem { height: auto; display: none; margin: 0 0 1 0; }
     ExportScreen #problem.-shown { display: block; }
@@ -67,9 +66,8 @@ class ExportScreen(ModalScreen[Path | None]):
         with Vertical(id="frame") as frame:
             frame.border_title = "Export the conversation"
             frame.border_subtitle = "Enter writes, Esc closes"
-            with RadioSet(id="form", compact=True):
-                yield RadioButton("Markdown", id="markdown", value=True, compact=True)
-                yield RadioButton("JSON, with all versions", id="json", compact=True)
+            forms = [("Markdown, as it is shown", ".md"), ("JSON, with all versions", ".json")]
+            yield Select(forms, value=".md", allow_blank=False, id="form", compact=True)
             yield Input(str(Path("~") / f"{self._file_name}.md"), id="path", compact=True)
             yield Static(id="problem", markup=False)
             with Horizontal(id="buttons"):
@@ -80,12 +78,11 @@ class ExportScreen(ModalScreen[Path | None]):
         """The place is right more often than not."""
         self.query_one("#path").focus()
 
-    @on(RadioSet.Changed)
-    def _form_changed(self, event: RadioSet.Changed) -> None:
+    @on(Select.Changed)
+    def _form_changed(self) -> None:
         field = self.query_one("#path", Input)
-        suffix = _SUFFIXES[event.pressed.id or "markdown"]
-        if Path(field.value).suffix in _SUFFIXES.values():
-            field.value = str(Path(field.value).with_suffix(suffix))
+        if Path(field.value).suffix in _SUFFIXES:
+            field.value = str(Path(field.value).with_suffix(self._suffix))
 
     @on(Input.Changed)
     def _path_changed(self) -> None:
@@ -108,7 +105,7 @@ class ExportScreen(ModalScreen[Path | None]):
         path = Path(text).expanduser()
         if path.is_dir():
             path /= self._file_name
-        if path.suffix.lower() not in _SUFFIXES.values():
+        if path.suffix.lower() not in _SUFFIXES:
             path = path.with_name(path.name + self._suffix)
         try:
             await self._write(path, self._overwrite == text)
@@ -122,8 +119,7 @@ class ExportScreen(ModalScreen[Path | None]):
 
     @property
     def _suffix(self) -> str:
-        pressed = self.query_one("#form", RadioSet).pressed_button
-        return _SUFFIXES[(pressed.id if pressed is not None else None) or "markdown"]
+        return str(self.query_one("#form", Select).value)
 
     def _problem(self, error: TorbizError | None) -> None:
         shown = self.query_one("#problem", Static)

@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ class ModelPicker(ModalScreen[ModelChoice | None]):
         padding: 0;
         background: transparent;
     }
-    ModelPicker #local { margin: 1 0 0 0; border: none; padding: 0; background: transparent; }
-    ModelPicker Input { margin: 1 0 0 0; }
-    ModelPicker .note { color: $text-muted; height: auto; }
+    ModelPicker Input { margin: 1 0; }
+    ModelPicker .note { color: $text-muted; height: auto; margin: 1 0 0 0; }
     ModelPicker.-short #frame { padding: 0 1; border: none; }
     """
 
@@ -77,14 +76,13 @@ class ModelPicker(ModalScreen[ModelChoice | None]):
                 id="other",
                 compact=True,
             )
-            yield Checkbox(
-                "Local: load it on this machine, without a swarm",
-                self._local,
-                id="local",
-                compact=True,
-            )
+            where = [
+                ("computed by a swarm", False),
+                ("local: loaded on this machine, without a swarm", True),
+            ]
+            yield Select(where, value=self._local, allow_blank=False, id="where", compact=True)
             yield Static(
-                "A swarm needs only the embeddings here; local needs memory for the whole model.",
+                "A swarm computes the blocks; local needs memory for the whole model here.",
                 classes="note",
             )
 
@@ -152,4 +150,4 @@ class ModelPicker(ModalScreen[ModelChoice | None]):
             self._answer(event.value.strip())
 
     def _answer(self, model: str) -> None:
-        self.dismiss(ModelChoice(model, self.query_one("#local", Checkbox).value))
+        self.dismiss(ModelChoice(model, self.query_one("#where", Select).value is True))

@@ -70,7 +70,10 @@ class ConversationList(Vertical):
         padding: 0;
         background: transparent;
         scrollbar-size-vertical: 1;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
     }
+    ConversationList.-searching OptionList { text-wrap: wrap; }
     ConversationList .foot { height: auto; color: $text-muted; }
     """
 
@@ -117,7 +120,7 @@ class ConversationList(Vertical):
     def compose(self) -> Iterator[Widget]:
         """The search, the rows, the field for another title, and what was deleted."""
         yield Static("Conversations", classes="title")
-        yield Input(placeholder="/ searches titles and messages", id="search", compact=True)
+        yield Input(placeholder="/ searches all of them", id="search", compact=True)
         yield _Rows(markup=False, compact=True)
         yield Input(id="new-title", compact=True)
         yield Static(classes="foot", markup=False)
@@ -167,6 +170,8 @@ class ConversationList(Vertical):
         highlighted = self._highlighted
         wanted = highlighted.id if highlighted is not None else self._current
         now = time.time()
+        # What a search has found may stand anywhere in its line.
+        self.set_class(any(item.snippet for item in self._shown), "-searching")
         rows.clear_options()
         rows.add_options([Option(self._row(item, now), str(item.id)) for item in self._shown])
         ids = [item.id for item in self._shown]

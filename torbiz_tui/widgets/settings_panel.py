@@ -70,8 +70,10 @@ class SettingsPanel(VerticalScroll, can_focus=False):
             shown.placeholder = _EMPTY.get(name, "")
             shown.tooltip = SETTINGS[f"ask.{name}"].doc
             yield Field(name, label, shown)
-        yield Label("Stop texts, one a line (\\n is a new line)", classes="above", markup=False)
-        yield TextArea(self._stops(), id="stop", compact=True, tab_behavior="focus")
+        yield Label("Stop texts, one a line", classes="above")
+        stops = TextArea(self._stops(), id="stop", compact=True, tab_behavior="focus")
+        stops.placeholder = "\\n is a new line in one"
+        yield stops
         yield Field("stop", "")
         yield Label("System prompt", classes="above")
         yield TextArea(

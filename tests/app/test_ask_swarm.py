@@ -1,0 +1,99 @@
+"""Who would answer is known before the question, and what nobody serves is one key from Share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.widgets import Input, Select
+
+from tests.app.conftest import app_of
+from tests.app.fakes import SPEC, FakeServices
+from tests.app.seeing import screen_text, until, until_gone, until_shown
+from torbiz_tui.inference.events import Hop, Route
+from torbiz_tui.inference.service import not_served
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
+from torbiz_tui.widgets.question_input import QuestionInput
+
+HALF = Route(8, (Hop(0, 4, "12D3KooWvYA3Rn", "alice"),), ((4, 8),))
+WHOLE = Route(8, (Hop(0, 4, "12D3KooWvYA3Rn", "alice"), Hop(4, 8, "12D3KooWbobby")))
+SERVING = SharingState(phase=Phase.SERVING, stage=Stage.SERVING, spec=SPEC, blocks=(0, 4))
+
+
+async def test_the_route_is_shown_in_as_many_words_as_fit(services: FakeServices) -> None:
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.inference.lead(WHOLE)
+        await until_shown(pilot, "0–3 via alice (…vYA3Rn) → 4–7 via …Wbobby")
+        await pilot.resize_terminal(40, 24)
+        await until_shown(pilot, "0–3 alice → 4–7 …Wbobby")
+        services.inference.lead(Route(8, tuple(Hop(n, n + 1, f"12D3KooW{n}") for n in range(8))))
+        await until_shown(pilot, "8 blocks over 8 servers")
+        services.inference.lead(Route(8, local=True))
+        await pilot.resize_terminal(80, 24)
+        await until_shown(pilot, "on this machine, no swarm")
+
+
+async def test_missing_blocks_are_said_before_the_question_and_shared_with_one_key(
+    services: FakeServices,
+) -> None:
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.inference.lead(HALF)
+        await until_shown(pilot, "Nobody serves blocks 4–7 of torbiz-demo", "Ctrl+S")
+        await pilot.press("escape")
+        await until_gone(pilot, "Nobody serves blocks 4–7 of torbiz-demo")
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Nobody serves blocks 4–7 of torbiz-demo")
+        assert app.screen.query_one(QuestionInput).text == "go"
+        assert services.inference.asked == []
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "4:8", "chosen here")
+        assert app.current_mode == "share"
+        assert app.screen.query_one("#blocks", Input).value == "4:8"
+        assert app.screen.query_one("#model", Select).value == "torbiz-demo"
+        await pilot.press("enter")
+        await until(pilot, lambda: services.sharing.started, "started")
+        assert services.sharing.started[0].blocks == "4:8"
+
+
+async def test_of_several_holes_the_largest_is_chosen(services: FakeServices) -> None:
+    app = app_of(services)
+    async with app.run_test(size=(100, 30)) as pilot:
+        services.inference.lead(Route(8, (), ((0, 1), (3, 6), (7, 8))))
+        await until_shown(pilot, "blocks 0, 3–5, 7")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Blocks 0, 7 are missing too; this is the")
+        assert app.screen.query_one("#blocks", Input).value == "3:6"
+
+
+async def test_who_hosts_already_is_told_to_stop_first(services: FakeServices) -> None:
+    async with app_of(services).run_test(size=(100, 30)) as pilot:
+        services.sharing.become(SERVING)
+        services.inference.lead(HALF)
+        await until_shown(pilot, "Ctrl+S")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "This machine hosts one server: stop it (x)")
+
+
+async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -> None:
+    async with app_of(services).run_test(size=(80, 24)) as pilot:
+        services.inference.lead(HALF)
+        await until_shown(pilot, "Nobody serves blocks 4–7 of torbiz-demo")
+        services.inference.lead(WHOLE)
+        await until_gone(pilot, "obody serves")
+        await until_shown(pilot, "4–7 via …Wbobby")
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "12.3")
+
+
+async def test_no_swarm_is_a_state_until_this_machine_serves(services: FakeServices) -> None:
+    services.inference.warm_error = not_served("torbiz-demo", "No server runs in it.")
+    async with app_of(services).run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "⚠ Nobody serves torbiz-demo now. Ctrl+S shares it.")
+        assert "No server runs in it." not in screen_text(pilot.app)
+        services.inference.warm_error = None
+        services.sharing.become(replace(SERVING, blocks=(0, 8)))
+        await until(pilot, lambda: services.inference.warmed == 2, "warmed again")
+        services.inference.become("ready")
+        services.inference.lead(WHOLE)
+        await until_gone(pilot, "obody serves")

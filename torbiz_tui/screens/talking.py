@@ -1,0 +1,141 @@
+"""The conversations that are open, and the answers that are being received for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import work
+
+from torbiz_tui.errors import NotServedError, TorbizError
+from torbiz_tui.inference.chat import Chat, Said
+from torbiz_tui.inference.conversations import Conversation
+from torbiz_tui.inference.events import GenerateOptions
+from torbiz_tui.screens.answering import LOCAL, AnsweringScreen, swarm_name
+from torbiz_tui.screens.ask_talk import Talk
+from torbiz_tui.screens.base import as_torbiz_error
+
+if TYPE_CHECKING:
+    from textual.worker import Worker
+
+    from torbiz_tui.assembly import Services
+
+
+class TalkingScreen(AnsweringScreen):
+    """Receives answers, each to its end, whatever conversation is shown meanwhile."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self.talks: dict[int, Talk] = {}
+        self.answers: dict[Talk, Worker[None]] = {}
+
+    @property
+    def talk(self) -> Talk:
+        """The conversation that is shown."""
+        raise NotImplementedError
+
+    def put_back(self, text: str) -> None:
+        """Put a text that was not asked into the field of the conversation that is shown."""
+        raise NotImplementedError
+
+    def answer_ended(self) -> None:
+        """One of the answers has come to its end."""
+
+    def talk_changed(self, talk: Talk) -> None:
+        """Its messages, or what goes on in it, are others."""
+
+    def talk_wrote(self, talk: Talk, key: int, text: str) -> None:
+        """A piece of an answer has come."""
+
+    def talk_not_stored(self, error: TorbizError) -> None:
+        """Say it; it comes once for each failure."""
+        self.notice.show_error(error)
+
+    # Conversations
+
+    def new_talk(self) -> Talk:
+        """A conversation that is stored with its first question, with the configured options."""
+        ask, inference = self.services.config.ask, self.services.inference
+        options = GenerateOptions(
+            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, tuple(ask.stop)
+        )
+        draft = Conversation(
+            0, "", inference.model, swarm_name(self.services), ask.system_prompt, options
+        )
+        return self.talk_of(draft)
+
+    def talk_of(self, conversation: Conversation) -> Talk:
+        """A conversation that goes on."""
+        chat = Chat(self.services.inference, self.services.history, conversation)
+        return Talk(chat, self, local=conversation.swarm == LOCAL)
+
+    # Answers
+
+    def begin(self, talk: Talk, ask: Callable[[], AsyncIterator[Said]], text: str = "") -> None:
+        """Receive an answer; `text` is given back when nobody can be asked for it."""
+        if talk is self.talk:
+            self.notice.close()
+        talk.begin()
+        self.answers[talk] = self._answer(talk, ask, text)
+
+    @work(group="answers", exit_on_error=False)
+    async def _answer(self, talk: Talk, ask: Callable[[], AsyncIterator[Said]], text: str) -> None:
+        asked = False
+        try:
+            # Where nobody can be asked, nothing is said yet: the text goes back to the field.
+            await self.services.inference.warm()
+            asked = True
+            await talk.answer(ask())
+        except asyncio.CancelledError:
+            talk.stopped = True
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is: what has come is kept)
+            self._failed(talk, as_torbiz_error(error))
+        finally:
+            if not asked:
+                self.give_back(talk, text)
+            del self.answers[talk]
+            talk.rest()
+            self.answer_ended()
+            self._ask_waiting(talk)
+
+    def _failed(self, talk: Talk, error: TorbizError) -> None:
+        talk.error = error
+        if isinstance(error, NotServedError):
+            self.hindered(error)
+        if talk is self.talk:
+            self.notice.show_error(error)
+        else:
+            self.notify(f"{talk.title}: {error.what}", severity="error", markup=False)
+
+    def give_back(self, talk: Talk, text: str) -> None:
+        """Put a text that was not asked back to where it was typed."""
+        if not text:
+            return
+        if talk is self.talk:
+            self.put_back(text)
+        else:
+            talk.draft = f"{text}\n{talk.draft}" if talk.draft.strip() else text
+
+    def _ask_waiting(self, talk: Talk) -> None:
+        text, talk.waiting = talk.waiting, ""
+        if not text:
+            return
+        here = (self.services.inference.model, self.services.inference.local)
+        as_before = here == (talk.chat.conversation.model, talk.local)
+        if talk.error is None and not talk.stopped and as_before:
+            self.begin(talk, partial(talk.chat.send, text), text)
+        else:
+            self.give_back(talk, text)
+
+    @work(group="stop", exit_on_error=False)
+    async def stop(self, talk: Talk) -> None:
+        """Stop the answer of a conversation; what has come of it is kept."""
+        talk.stopped = True
+        if len(self.answers) == 1 and talk.chat.answering:
+            await talk.chat.stop()
+        elif (answer := self.answers.get(talk)) is not None:
+            # The service stops all answers at once; who stops receiving stops only this one.
+            answer.cancel()

@@ -66,8 +66,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def demo_config(home: Path, **overrides: object) -> Config:
-    """The demo's configuration for a home folder, on a port of its own."""
-    values: dict[str, object] = {"demo": True, "share.port": free_port(), **overrides}
+    """The demo's configuration for a home folder, on a port of its own; no chat runner stays."""
+    values: dict[str, object] = {
+        "demo": True,
+        "share.port": free_port(),
+        "ask.keep_warm_s": 0.0,
+        **overrides,
+    }
     return load_config(Paths(home).config_file, values, {}).config
 
 

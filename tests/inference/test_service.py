@@ -7,19 +7,23 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from tests.conftest import demo_config
 from torbiz_tui.assembly import Services, build_services
+from torbiz_tui.environments.processes import wait_gone
+from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import (
     AnswerDone,
     GenerateOptions,
     Message,
+    RouteChanged,
     StageChanged,
     TokenReceived,
 )
@@ -27,6 +31,7 @@ from torbiz_tui.paths import Paths, demo_model
 
 pytestmark = pytest.mark.swarm
 
+PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 QUESTION = "What is a swarm?"
 
 LOCAL_ANSWERS = """
@@ -102,6 +107,25 @@ async def answer(
     return text, done, stages
 
 
+def runner_pid(services: Services) -> int:
+    """The process of the one chat runner that lives."""
+    (record,) = services.chat_runners()
+    return record.pid
+
+
+def ask_command(home: Path, *arguments: str) -> list[dict[str, Any]]:
+    """The JSON lines that `ask` prints in a process of its own."""
+    done = subprocess.run(
+        [PROGRAM, "--demo", "--home", str(home), "ask", "--json", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 async def test_the_swarm_says_what_the_model_says_locally(
     services: Services, petals_python: Path
 ) -> None:
@@ -161,16 +185,60 @@ async def test_a_runner_that_dies_keeps_the_part_and_is_replaced(services: Servi
             async for event in asking:
                 if isinstance(event, TokenReceived):
                     text += event.text
-                    for process in psutil.process_iter(["cmdline"]):
-                        line = " ".join(process.info["cmdline"] or [])
-                        if "run_petals_inference.py" in line and str(demo_model()) in line:
-                            os.kill(process.pid, signal.SIGKILL)
+                    for record in services.chat_runners():
+                        os.kill(record.pid, signal.SIGKILL)
     assert caught.value.code == "runner_died"
     assert "SIGKILL" in caught.value.why
     assert text
     whole, _done, stages = await answer(services, QUESTION)
     assert whole.startswith(text)
     assert stages[0] == "importing"
+
+
+async def test_programs_share_one_warm_runner(shared_home: Path, services: Services) -> None:
+    # The app's connection keeps the runner, and another program asks at the same time.
+    app = build_services(demo_config(shared_home, **{"ask.keep_warm_s": 60.0}), Paths(shared_home))
+    text, _done, stages = await answer(app, QUESTION)
+    assert stages[-1] == "ready"
+    pid = runner_pid(app)
+    own, lines = await asyncio.gather(
+        answer(app, "How do I stop sharing?"),
+        asyncio.to_thread(ask_command, shared_home, QUESTION),
+    )
+    assert own[0]
+    assert own[2] == []
+    assert not any(line["type"] == "stage" for line in lines)
+    assert (lines[-1]["type"], lines[-1]["answer"]) == ("done", text)
+    assert runner_pid(app) == pid
+    still_used = await SharedRunners(app.paths).end_unused()
+    assert [record.pid for record in still_used] == [pid]
+
+    # It outlives the app, and the next question goes on in the same session of the servers.
+    await app.close()
+    lines = await asyncio.to_thread(ask_command, shared_home, "-c", "What is a block?")
+    assert [line["type"] for line in lines[:3]] == ["route", "started", "token"]
+    assert lines[1]["reused_tokens"] > 0
+    assert lines[1]["route"]["hops"][0]["end"] == 8
+    assert runner_pid(services) == pid
+    (record,) = services.chat_runners()
+    assert await SharedRunners(services.paths).end_unused() == []
+    assert await wait_gone(record.pid, record.start_mark, 0)
+
+
+async def test_another_place_to_ask_has_a_runner_of_its_own(services: Services) -> None:
+    swarm, _done, _ = await answer(services, QUESTION)
+    (first,) = services.chat_runners()
+    services.inference.choose("torbiz-demo", local=True)
+    local, done, stages = await answer(services, QUESTION)
+    assert local == swarm
+    assert "loading" in stages
+    assert done.route is not None
+    assert done.route.local
+    # Nobody is connected to the first any more, and it is not to be kept warm.
+    assert await wait_gone(first.pid, first.start_mark, 10)
+    (second,) = services.chat_runners()
+    await services.inference.close()
+    assert await wait_gone(second.pid, second.start_mark, 10)
 
 
 async def test_nobody_serves_the_model(demo_home: Path) -> None:
@@ -186,9 +254,18 @@ async def test_some_blocks_are_missing(demo_home: Path) -> None:
     services = build_services(config, Paths(demo_home))
     await services.sharing.start(services.sharing.default_request())
     await services.sharing.wait_serving(60)
-    with pytest.raises(NotServedError) as caught:
-        await answer(services, QUESTION)
-    assert "5 to 7" in caught.value.why
+    with services.inference.subscribe() as changes:
+        with pytest.raises(NotServedError, match="blocks 5–7 of torbiz-demo") as caught:
+            await answer(services, QUESTION)
+        assert caught.value.missing == ((5, 8),)
+        assert "--blocks 5:8" in caught.value.remedy
+        async with asyncio.timeout(10):
+            async for change in changes:
+                if isinstance(change, RouteChanged):
+                    assert change.route.missing == ((5, 8),)
+                    assert change.route == services.inference.route
+                    break
+    assert services.inference.stage == "routing"
     await services.inference.close()
     await services.sharing.stop()
     await services.close()

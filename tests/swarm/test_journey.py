@@ -47,6 +47,17 @@ def processes_of(home: Path) -> list[psutil.Process]:
     ]
 
 
+def ended_of(home: Path) -> list[psutil.Process]:
+    """The processes of a home that are still there a while after all was told to end."""
+    _gone, alive = psutil.wait_procs(processes_of(home), timeout=10)
+    return alive
+
+
+@pytest.fixture(autouse=True)
+def _no_warm_runner(monkeypatch: pytest.MonkeyPatch, _no_settings_from_outside: None) -> None:
+    monkeypatch.setenv("TORBIZ_ASK_KEEP_WARM_S", "0")
+
+
 async def test_the_four_screens_in_process(
     demo_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +93,7 @@ async def test_the_four_screens_in_process(
     finally:
         await services.sharing.stop()
         await services.close()
-    assert processes_of(Paths(demo_home).run) == []
+    assert ended_of(Paths(demo_home).run) == []
 
 
 def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
@@ -138,12 +149,12 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
     finally:
         terminal.close()
         command(home, "stop")
-    assert processes_of(Paths(home).run) == []
+    assert ended_of(Paths(home).run) == []
     assert command(home, "status").returncode == 4
 
 
 def test_the_app_survives_the_loss_of_its_terminal(demo_home: Path) -> None:
-    """SIGHUP ends the app and its runner, and leaves the hosted server alone."""
+    """SIGHUP ends the app, its runner has nobody left, and the hosted server goes on."""
     started = command(demo_home, "share", "--wait", "--port", str(free_port()))
     assert started.returncode == 0, started.stderr
     terminal = Terminal([PROGRAM, "--demo", "--home", str(demo_home)], columns=100, rows=30)
@@ -153,8 +164,13 @@ def test_the_app_survives_the_loss_of_its_terminal(demo_home: Path) -> None:
         terminal.wait_for("tokens/s", SLOW_S)
         os.kill(terminal.pid, signal.SIGHUP)
         terminal.wait_end()
+        runners = [
+            process
+            for process in processes_of(demo_home)
+            if "run_petals_inference" in " ".join(process.cmdline())
+        ]
+        assert psutil.wait_procs(runners, timeout=10)[1] == []
         names = [" ".join(process.cmdline()) for process in processes_of(demo_home)]
-        assert not any("run_petals_inference" in name for name in names)
         assert any("run_petals_seeder" in name for name in names)
     finally:
         terminal.close()

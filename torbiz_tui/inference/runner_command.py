@@ -20,14 +20,15 @@ def runner_command(
 ) -> tuple[RunnerCommand, str]:
     """What is to run, and the key by which programs that ask the same way share it."""
     arguments = ["--model-name", model.source, "--max-session-tokens", str(ask.session_tokens)]
-    if model.dht_prefix:
-        arguments += ["--dht-prefix", model.dht_prefix]
     if model.demo:
         arguments += ["--torch-dtype", "float32"]
     if local:
         arguments += ["--local"]
-    for peer in peers or ():
-        arguments += ["--initial-peer", peer]
+    else:
+        if model.dht_prefix:
+            arguments += ["--dht-prefix", model.dht_prefix]
+        for peer in peers or ():
+            arguments += ["--initial-peer", peer]
     # The runner of another version may speak another protocol.
     told = json.dumps([__version__, arguments]).encode()
     command = RunnerCommand(

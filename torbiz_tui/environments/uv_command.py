@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from torbiz_tui.environments.processes import clean_environ, end_with_parent, kill_group
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import LineAssembler
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.setup.step import Reporter
+from torbiz_tui.troubleshooting.matching import find
+from torbiz_tui.troubleshooting.symptom import Place
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (?P<name>\S+) \((?P<size>[\d.]+)(?P<unit>[KMG]?i?B)\)")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (?P<name>\S+)")
@@ -107,74 +108,19 @@ async def _run_lines(
                 await process.wait()
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """A kind of failure: what uv prints of it, and what the person is told."""
-
-    code: str
-    printed: re.Pattern[str]
-    what: str
-    remedy: str
-
-
-def _pattern(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(alternatives), re.IGNORECASE)
-
-
-# In the order of looking: a certificate that is refused is also a request that failed.
-_FAILURES = (
-    _Failure(
-        "disk_full",
-        _pattern("No space left on device", "os error 28", "Disk quota exceeded"),
-        "The disk is full.",
-        "The stack needs about 1 GB for the venv and 0.5 GB for downloads: "
-        "free some space, then retry.",
-    ),
-    _Failure(
-        "certificate",
-        _pattern("certificate", "UnknownIssuer", "self.signed"),
-        "The package index shows a certificate that is not trusted here.",
-        "Behind a company proxy set petals.certificate (or SSL_CERT_FILE) to its bundle.",
-    ),
-    _Failure(
-        "no_network",
-        _pattern(
-            "error sending request",
-            "dns error",
-            "failed to lookup address",
-            "tcp connect error",
-            "Connection refused",
-            "Network is unreachable",
-            "operation timed out",
-            "Failed to fetch",
-            r"client error \(Connect\)",
-        ),
-        "The package index cannot be reached.",
-        "Check the network and the proxy settings, or name another index "
-        "(petals.index_url, petals.find_links; pip's and uv's own settings count too).",
-    ),
-    _Failure(
-        "package_not_found",
-        _pattern("No solution found", "was not found in the package registry", "no version of"),
-        "The package sources do not hold what the stack needs.",
-        "Check petals.index_url and petals.find_links, and pip's and uv's settings.",
-    ),
-)
-
-
 def explain_uv_failure(lines: Sequence[str], code: int) -> TorbizError:
     """Turn what uv printed into what happened, why, and what to do."""
     text = "\n".join(lines)
     evidence = tuple(line for line in lines if line.strip() and not line.startswith("$ "))[-8:]
-    for failure in _FAILURES:
-        if failure.printed.search(text):
-            return TorbizError(
-                failure.what,
-                why=_cause(evidence),
-                remedy=failure.remedy,
-                code=failure.code,
-                details=evidence,
-            )
+    symptom = find(text, Place.PACKAGES)
+    if symptom is not None:
+        return TorbizError(
+            symptom.title,
+            why=_cause(evidence),
+            remedy=symptom.remedy,
+            code=symptom.error_code,
+            details=evidence,
+        )
     return TorbizError(
         f"uv failed with exit code {code}.",
         why=_cause(evidence),

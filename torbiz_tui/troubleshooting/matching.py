@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
+from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
 from torbiz_tui.troubleshooting.symptom import (
     LOGS,
     Explanation,
@@ -17,6 +18,8 @@ from torbiz_tui.troubleshooting.symptom import (
 from torbiz_tui.troubleshooting.symptoms import SYMPTOMS
 
 _EXAMINED_CHARACTERS = 8192
+# Colours stand directly before words.
+_ESCAPE = "\x1b"
 # ASCII letters small, what is no part of a word (each byte of other characters too) a space.
 _WORDS_TABLE = bytes(
     code if (chr(code).isalnum() and code < 128) or code == ord("_") else 0x20
@@ -44,6 +47,8 @@ class Matcher:
         """The symptom that a line shows, the first of several; without a place in any log."""
         if len(line) > _EXAMINED_CHARACTERS:
             line = line[:_EXAMINED_CHARACTERS]
+        if _ESCAPE in line:
+            line = sanitize_line(line)
         words = line.encode("utf-8", "replace").translate(_WORDS_TABLE).split()
         if self._no_word_of(words):
             return None
@@ -94,6 +99,8 @@ def explanation(symptom: Symptom, line: str, machine: Machine | None = None) -> 
 
 def find(text: str, place: Place, severity: Severity | None = None) -> Symptom | None:
     """The first symptom of a place, in the order of the data, that a text of some lines shows."""
+    if _ESCAPE in text:
+        text = sanitize_text(text)
     for symptom in SYMPTOMS:
         if place not in symptom.places or severity not in (None, symptom.severity):
             continue

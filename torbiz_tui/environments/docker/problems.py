@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 
 from torbiz_tui.environments.docker.causes import Cause, Failure, SshFailedError, chain
@@ -13,6 +12,8 @@ from torbiz_tui.environments.docker.starting import install_instruction, start_i
 from torbiz_tui.errors import BlockedError, TorbizError
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.troubleshooting.matching import find
+from torbiz_tui.troubleshooting.symptom import Place
 
 # From the most telling to the least, where several addresses failed differently.
 _TELLING = (
@@ -196,75 +197,15 @@ def _is_timeout(error: BaseException) -> bool:
     )
 
 
-# What an engine says (in answers and in the stream of a build), code, what it means, what to do.
-_REFUSALS: tuple[tuple[str, str, str, str], ...] = (
-    (
-        r"no space left on device|not enough space|disk quota exceeded",
-        "docker_disk_full",
-        "Docker has no disk space left",
-        "Free some: `torbiz-tui clean` shows what is this program's. Docker Desktop's own disk is"
-        " set in Settings, Resources.",
-    ),
-    (
-        r"could not select device driver|nvidia-container-cli|unresolvable CDI devices"
-        r"|unknown or invalid runtime name: nvidia",
-        "docker_no_gpu_toolkit",
-        "Docker cannot give the GPU to a container",
-        "Install the NVIDIA Container Toolkit and restart Docker, or share with --device cpu.",
-    ),
-    (
-        r"does not match the (?:specified|detected host) platform|exec format error"
-        r"|no matching manifest for",
-        "docker_platform",
-        "The image is for another kind of processor",
-        "Remove the image and let Setup build it again on this machine.",
-    ),
-    (
-        r"container-init binary not found",
-        "docker_no_init",
-        "Podman lacks the init process that it puts into containers",
-        "Install catatonit (Debian, Ubuntu, Fedora: the package of that name), then try again.",
-    ),
-    (
-        r"toomanyrequests|pull rate limit",
-        "docker_pull_limit",
-        "The registry allows no more downloads now",
-        "Wait an hour, or log in with `docker login`, then try again.",
-    ),
-    (
-        r"dial tcp|no such host|TLS handshake timeout|i/o timeout|x509:|network is unreachable"
-        r"|request canceled while waiting|proxyconnect|pinging container registry",
-        "docker_no_network",
-        "Docker does not reach the registry",
-        "See whether the machine is online and Docker knows its proxy and certificates; or name"
-        " another base image in the configuration.",
-    ),
-    (
-        r"pull access denied|manifest (?:for .* )?(?:unknown|not found)|repository does not exist"
-        r"|requested access to the resource is denied",
-        "docker_image_unknown",
-        "The registry has no such image, or not for you",
-        "See whether its name is right.",
-    ),
-    (
-        r"address already in use|port is already allocated",
-        "docker_port_taken",
-        "The port is taken",
-        "Choose another one with --port, or stop what uses it.",
-    ),
-    (
-        r"mounts denied|is not shared from (?:OS X|the host)|file sharing",
-        "docker_mount_denied",
-        "Docker may not see the folder",
-        "Add it in Docker Desktop under Settings, Resources, File sharing, then try again.",
-    ),
-)
-
-
 def refusal(text: str, *, doing: str) -> TorbizError:
     """What an engine's words mean, also those in the stream of a build or a pull."""
     words = redact(sanitize_line(text))[:600]
-    for pattern, code, what, remedy in _REFUSALS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return TorbizError(f"{what} ({doing}).", why=words, remedy=remedy, code=code)
+    symptom = find(text, Place.ENGINE)
+    if symptom is not None:
+        return TorbizError(
+            f"{symptom.title.removesuffix('.')} ({doing}).",
+            why=words,
+            remedy=symptom.remedy,
+            code=symptom.error_code,
+        )
     return TorbizError(f"Docker refused while {doing}.", why=words, code="docker_failed")

@@ -10,9 +10,9 @@ from textual.widgets import Static
 
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import STAGE_TITLES, Route, RouteChanged, StageChanged, blocks_text
-from torbiz_tui.screens.ask_entries import short_model
 from torbiz_tui.screens.base import ModeScreen
 from torbiz_tui.widgets.header import swarm_of
+from torbiz_tui.widgets.model_name import short_model
 from torbiz_tui.widgets.route_line import RouteLine
 
 if TYPE_CHECKING:

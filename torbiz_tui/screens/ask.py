@@ -12,16 +12,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from torbiz_tui.inference.events import GenerateOptions
-from torbiz_tui.screens.ask_commands import ask_commands
 from torbiz_tui.screens.ask_panes import AskPanes
-from torbiz_tui.screens.ask_talk import Talk
 from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.talking import TalkingScreen
 from torbiz_tui.widgets import keys
-from torbiz_tui.widgets.conversation_list import ConversationList
+from torbiz_tui.widgets.answer_settings import AnswerSettings
 from torbiz_tui.widgets.question_input import QuestionInput
-from torbiz_tui.widgets.settings_panel import AnswerSettings, SettingsPanel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +26,10 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
 
     from torbiz_tui.assembly import Services
+    from torbiz_tui.inference.events import GenerateOptions
+    from torbiz_tui.screens.ask_talk import Talk
+    from torbiz_tui.widgets.conversation_list import ConversationList
+    from torbiz_tui.widgets.settings_panel import SettingsPanel
 
 _LONG_TEXT = 80
 COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
@@ -53,8 +53,9 @@ class AskScreen(TalkingScreen):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self.view = TalkView()
-        self._panes = AskPanes(services.history, self.view)
-        self._talk = self._fresh = self.new_talk()
+        self._panes = AskPanes(services, self.view)
+        self._shown: Talk | None = None
+        self._fresh: Talk | None = None
 
     def compose_body(self) -> Iterator[Widget]:
         """Who answers, then the panes."""
@@ -62,8 +63,14 @@ class AskScreen(TalkingScreen):
         yield self._panes
 
     def on_mount(self) -> None:
-        """Be ready to type."""
-        self._show(self._talk)
+        """Be ready to type; what a conversation needs is loaded after the first paint."""
+        self.view.show_welcome(self._welcome())
+        self.view.field.focus()
+        self.call_after_refresh(self._ready)
+
+    def _ready(self) -> None:
+        if self._shown is None:
+            self.action_new_conversation()
         self._load_earlier()
 
     @work(group="earlier", exit_on_error=False)
@@ -75,10 +82,13 @@ class AskScreen(TalkingScreen):
     @property
     def talk(self) -> Talk:
         """The conversation that is shown."""
-        return self._talk
+        if self._shown is None:
+            self.action_new_conversation()
+            assert self._shown is not None
+        return self._shown
 
     def _show(self, talk: Talk) -> None:
-        self._talk = talk
+        self._shown = talk
         if talk.id:
             self.talks[talk.id] = talk
         now = talk.chat.conversation
@@ -107,7 +117,7 @@ class AskScreen(TalkingScreen):
 
     def title_shown(self) -> str:
         """The conversation's title."""
-        return self._talk.title
+        return self._shown.title if self._shown is not None else ""
 
     def warming(self, doing: str) -> None:
         """The runner does this now."""
@@ -116,8 +126,8 @@ class AskScreen(TalkingScreen):
     def model_chosen(self) -> None:
         """The conversation goes on with another model."""
         inference = self.services.inference
-        self._talk.local = inference.local
-        self._change(self._talk, model=inference.model)
+        self.talk.local = inference.local
+        self._change(self.talk, model=inference.model)
         self.view.show_welcome(self._welcome())
         self.view.update_talk(self.model_name)
 
@@ -128,7 +138,7 @@ class AskScreen(TalkingScreen):
         if talk.id and talk.id not in self.talks:
             self.talks[talk.id] = talk
             self._panes.conversations_changed()
-        if talk is self._talk:
+        if talk is self._shown:
             self._panes.show_current(talk.id)
             self.view.update_talk(self.model_name)
             self.show_model()
@@ -136,7 +146,7 @@ class AskScreen(TalkingScreen):
 
     def talk_wrote(self, talk: Talk, key: int, text: str) -> None:
         """A piece of an answer has come."""
-        if talk is self._talk:
+        if talk is self._shown:
             self.view.write(key, text)
 
     def answer_ended(self) -> None:
@@ -151,7 +161,7 @@ class AskScreen(TalkingScreen):
 
     @on(QuestionInput.Sent)
     def _sent(self, event: QuestionInput.Sent) -> None:
-        talk, text = self._talk, event.text
+        talk, text = self.talk, event.text
         if talk.answering and (talk.editing is not None or talk.waiting):
             self.notify(BUSY, markup=False)
             return
@@ -171,7 +181,7 @@ class AskScreen(TalkingScreen):
 
     @on(TalkView.Again)
     def _again(self, event: TalkView.Again) -> None:
-        talk = self._talk
+        talk = self.talk
         if talk.answering:
             self.notify(BUSY, markup=False)
         elif not self.refuses():
@@ -180,22 +190,22 @@ class AskScreen(TalkingScreen):
     @on(TalkView.Branch)
     @work(group="branch", exclusive=True, exit_on_error=False)
     async def _branch(self, event: TalkView.Branch) -> None:
-        if self._talk.answering:
+        if self.talk.answering:
             self.notify(BUSY, markup=False)
             return
-        await self._talk.chat.choose_branch(event.turn, event.step)
+        await self.talk.chat.choose_branch(event.turn, event.step)
         self.view.update_talk(self.model_name)
         self.view.select_version(event.turn)
 
     # The list of conversations, and the options
 
-    @on(ConversationList.Opened)
     @work(group="open", exclusive=True, exit_on_error=False)
-    async def _opened(self, event: ConversationList.Opened) -> None:
+    async def on_conversation_list_opened(self, event: ConversationList.Opened) -> None:
+        """Go on with a conversation, at the message that a search has found."""
         talk = self.talks.get(event.conversation)
         if talk is None:
             talk = self.talk_of(await self.services.history.load(event.conversation))
-        if talk is not self._talk:
+        if talk is not self._shown:
             self.notice.close()
             self._show(talk)
         self.view.field.focus()
@@ -209,8 +219,8 @@ class AskScreen(TalkingScreen):
             self.view.update_talk(self.model_name)
         self.view.go_to(turn)
 
-    @on(ConversationList.Renamed)
-    def _renamed(self, event: ConversationList.Renamed) -> None:
+    def on_conversation_list_renamed(self, event: ConversationList.Renamed) -> None:
+        """Show the title that the list has given."""
         if (talk := self.talks.get(event.conversation)) is not None:
             self._rename(talk, event.title)
 
@@ -220,26 +230,26 @@ class AskScreen(TalkingScreen):
         self._panes.conversations_changed()
         self.show_model()
 
-    @on(ConversationList.Deleted)
-    def _deleted(self, event: ConversationList.Deleted) -> None:
+    def on_conversation_list_deleted(self, event: ConversationList.Deleted) -> None:
+        """Show another one instead."""
         talk = self.talks.pop(event.conversation, None)
         if talk is None:
             return
         if talk.answering:
             self.stop(talk)
-        if talk is self._talk:
+        if talk is self._shown:
             self.action_new_conversation()
             self._panes.back_to_list()
 
-    @on(ConversationList.Failed)
-    def _list_failed(self, event: ConversationList.Failed) -> None:
+    def on_conversation_list_failed(self, event: ConversationList.Failed) -> None:
+        """Say that the history could not be used."""
         self.notice.show_error(event.error)
 
-    @on(SettingsPanel.Changed)
-    def _settings_changed(self, event: SettingsPanel.Changed) -> None:
+    def on_settings_panel_changed(self, event: SettingsPanel.Changed) -> None:
+        """Keep the options with the conversation."""
         settings = event.settings
         self._panes.show_settings(settings)
-        self._change(self._talk, system_prompt=settings.system_prompt, options=settings.options)
+        self._change(self.talk, system_prompt=settings.system_prompt, options=settings.options)
 
     @work(group="settings", exit_on_error=False)
     async def _change(
@@ -256,7 +266,7 @@ class AskScreen(TalkingScreen):
 
     def action_stop(self) -> None:
         """Stop the answer; else leave editing, close the message, or go back to the field."""
-        talk = self._talk
+        talk = self.talk
         if talk.answering:
             self.stop(talk)
         elif talk.editing is not None:
@@ -269,7 +279,7 @@ class AskScreen(TalkingScreen):
     def action_new_conversation(self) -> None:
         """Begin another conversation; this one is kept, and its answer goes on."""
         self.notice.close()
-        if self._fresh.chat.turns or self._fresh.answering:
+        if self._fresh is None or self._fresh.chat.turns or self._fresh.answering:
             self._fresh = self.new_talk()
         # One that was begun and not asked yet is gone on with: its text must not be lost.
         self._show(self._fresh)
@@ -310,7 +320,7 @@ class AskScreen(TalkingScreen):
         """Give the conversation another title."""
         from torbiz_tui.screens.title import TitleScreen
 
-        talk = self._talk
+        talk = self.talk
 
         def answered(title: str | None) -> None:
             if title:
@@ -324,7 +334,7 @@ class AskScreen(TalkingScreen):
         from torbiz_tui.inference.export import write_export
         from torbiz_tui.screens.export import ExportScreen
 
-        talk = self._talk
+        talk = self.talk
 
         async def write(path: Path, overwrite: bool) -> None:
             conversation = await talk.whole(self.services.history)
@@ -348,14 +358,14 @@ class AskScreen(TalkingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what there is something for."""
         if action in ("again", "copy", "select"):
-            return bool(self._talk.chat.turns)
+            return self._shown is not None and bool(self._shown.chat.turns)
         if action == "share_missing":
             return self.can_share_missing
         return super().check_action(action, parameters)
 
     def would_lose(self) -> list[str]:
         """A text of more than a line that was not sent; answers are kept as far as they came."""
-        typed = [talk.draft for talk in self.talks.values() if talk is not self._talk]
+        typed = [talk.draft for talk in self.talks.values() if talk is not self._shown]
         if self.is_mounted:
             typed.append(self.view.field.question)
         long = [text for text in typed if len(text.strip()) > _LONG_TEXT or "\n" in text.strip()]
@@ -368,4 +378,6 @@ class AskScreen(TalkingScreen):
 
     def palette_commands(self) -> Iterable[SystemCommand]:
         """What can be done with the conversation."""
+        from torbiz_tui.screens.ask_commands import ask_commands
+
         return ask_commands(self)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torbiz_tui.inference.conversations import Turn, turns_told
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.widgets.durations import duration
+from torbiz_tui.widgets.model_name import short_model
 from torbiz_tui.widgets.route_line import servers_text
 from torbiz_tui.widgets.transcript import Entry
 
@@ -16,7 +17,6 @@ FULL = "the model no longer reads what is above: the session is full"
 _RULES = 1 << 60
 FULL_KEY = _RULES * 4
 _NEXT_MODEL_KEY = FULL_KEY + 1
-_SHOWN_MODEL_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,6 @@ def _answered_by(turns: Sequence[Turn], index: int) -> str:
 
 def _model_rule(key: int, model: str) -> Entry:
     return Entry(key, "rule", f"from here on: {short_model(model)}", "")
-
-
-def short_model(model: str) -> str:
-    """A model's name in one safe line; of a folder its last part."""
-    line = sanitize_line(model)
-    name = line.rstrip("/").rpartition("/")[2] if line.startswith(("/", "~", ".")) else line
-    return name if len(name) <= _SHOWN_MODEL_CHARS else name[: _SHOWN_MODEL_CHARS - 1] + "…"
 
 
 def _entry(turn: Turn, shown: Shown) -> Entry:

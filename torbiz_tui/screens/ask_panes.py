@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from textual import events, on
-from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.screen import ModalScreen
+from textual import events
+from textual.containers import Horizontal
 from textual.widget import Widget
 
 from torbiz_tui.screens.ask_view import TalkView
-from torbiz_tui.widgets.conversation_list import ConversationList
-from torbiz_tui.widgets.settings_panel import AnswerSettings, SettingsPanel
+from torbiz_tui.widgets.answer_settings import AnswerSettings
 
 if TYPE_CHECKING:
-    from torbiz_tui.inference.history import History
+    from torbiz_tui.assembly import Services
+    from torbiz_tui.widgets.conversation_list import ConversationList
+    from torbiz_tui.widgets.settings_panel import SettingsPanel
 
 LIST_FROM_COLUMNS = 100
 
@@ -26,14 +23,16 @@ LIST_FROM_COLUMNS = 100
 class AskPanes(Horizontal):
     """The list shows itself where there is room; both sides are opened and closed by keys."""
 
-    def __init__(self, history: History, view: TalkView) -> None:
+    def __init__(self, services: Services, view: TalkView) -> None:
         super().__init__(id="panes")
-        self._history = history
+        self._services = services
         self._view = view
         self._deleted: list[tuple[int, str]] = []
         self._current = 0
         self._list_wanted: bool | None = None
         self._settings = AnswerSettings()
+        self._list: ConversationList | None = None
+        self._panel: SettingsPanel | None = None
 
     def compose(self) -> Iterator[Widget]:
         """The sides come when they are first shown."""
@@ -41,17 +40,11 @@ class AskPanes(Horizontal):
 
     # The conversations
 
-    @property
-    def _list(self) -> ConversationList | None:
-        return next(iter(self.query(ConversationList)), None)
-
-    @property
-    def _settings_panel(self) -> SettingsPanel | None:
-        return next(iter(self.query(SettingsPanel)), None)
-
     def on_resize(self, event: events.Resize) -> None:
         """Show the list where there is room, unless it was closed."""
-        self._show_list(event.size.width >= LIST_FROM_COLUMNS and self._list_wanted is not False)
+        shown = event.size.width >= LIST_FROM_COLUMNS and self._list_wanted is not False
+        # The first time it comes after the rest has been painted.
+        self.call_after_refresh(self._show_list, shown)
 
     def _show_list(self, shown: bool) -> None:
         listed = self._list
@@ -60,14 +53,19 @@ class AskPanes(Horizontal):
                 listed.display = shown
                 listed.reload()
         elif shown:
-            self.mount(self._make_list(), before=0)
+            self._list = self._make_list()
+            self.mount(self._list, before=0)
 
     def _make_list(self) -> ConversationList:
-        return ConversationList(self._history, self._current, self._deleted)
+        from torbiz_tui.widgets.conversation_list import ConversationList
+
+        return ConversationList(self._services.history, self._current, self._deleted)
 
     def toggle_list(self, *, find: bool = False) -> None:
         """Go to the conversations, or close them when that is where the keys are."""
         if self.size.width < LIST_FROM_COLUMNS:
+            from torbiz_tui.screens.conversations import ConversationsScreen
+
             screen = ConversationsScreen(self._make_list(), self.post_message, find=find)
             self.app.push_screen(screen)
             return
@@ -96,8 +94,8 @@ class AskPanes(Horizontal):
     def show_current(self, conversation: int) -> None:
         """Mark the conversation that is on the screen."""
         self._current = conversation
-        if (listed := self._list) is not None:
-            listed.show_current(conversation)
+        if self._list is not None:
+            self._list.show_current(conversation)
 
     def conversations_changed(self) -> None:
         """Something was said or renamed."""
@@ -108,9 +106,11 @@ class AskPanes(Horizontal):
 
     def toggle_settings(self) -> None:
         """Go to the options, or close them when that is where the keys are."""
-        panel = self._settings_panel
+        panel = self._panel
         if panel is None:
-            panel = SettingsPanel(self._settings)
+            from torbiz_tui.widgets.settings_panel import SettingsPanel
+
+            panel = self._panel = SettingsPanel(self._settings)
             self.mount(panel)
         elif panel.display and panel.has_focus_within:
             # A field that is being typed in is left by this.
@@ -126,65 +126,5 @@ class AskPanes(Horizontal):
     def show_settings(self, settings: AnswerSettings) -> None:
         """Show the options of the conversation that is on the screen."""
         self._settings = settings
-        if (panel := self._settings_panel) is not None:
-            panel.show(settings)
-
-
-class ConversationsScreen(ModalScreen[None]):
-    """The list over a screen that is too narrow to have it beside the conversation."""
-
-    BINDINGS = [Binding("escape,ctrl+l", "dismiss", "Close", key_display="Esc")]
-    DEFAULT_CSS = """
-    ConversationsScreen { align: center middle; }
-    ConversationsScreen #frame {
-        width: 76;
-        max-width: 100%;
-        height: 100%;
-        max-height: 30;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
-    }
-    ConversationsScreen ConversationList .title { display: none; }
-    ConversationsScreen.-short #frame { border: none; }
-    """
-
-    def __init__(
-        self, listed: ConversationList, tell: Callable[[Message], object], *, find: bool
-    ) -> None:
-        super().__init__()
-        self._listed = listed
-        self._tell = tell
-        self._find = find
-
-    def compose(self) -> ComposeResult:
-        """The list in a frame."""
-        with Vertical(id="frame") as frame:
-            frame.border_title = "Conversations"
-            frame.border_subtitle = "Enter opens, / searches, r renames, d deletes, Esc closes"
-            yield self._listed
-
-    def on_mount(self) -> None:
-        """Put the keys to the rows, or to the search."""
-        if self._find:
-            self._listed.find()
-        else:
-            self._listed.focus_rows()
-
-    @on(ConversationList.Opened)
-    def _opened(self, event: ConversationList.Opened) -> None:
-        event.stop()
-        self._tell(ConversationList.Opened(event.conversation, event.turn))
-        self.dismiss()
-
-    @on(ConversationList.Renamed)
-    def _renamed(self, event: ConversationList.Renamed) -> None:
-        self._tell(ConversationList.Renamed(event.conversation, event.title))
-
-    @on(ConversationList.Deleted)
-    def _deleted(self, event: ConversationList.Deleted) -> None:
-        self._tell(ConversationList.Deleted(event.conversation, event.title))
-
-    @on(ConversationList.Failed)
-    def _failed(self, event: ConversationList.Failed) -> None:
-        self._tell(ConversationList.Failed(event.error))
+        if self._panel is not None:
+            self._panel.show(settings)

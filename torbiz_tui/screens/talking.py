@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from torbiz_tui.errors import NotServedError, TorbizError
-from torbiz_tui.inference.chat import Chat, Said
-from torbiz_tui.inference.conversations import Conversation
 from torbiz_tui.inference.events import GenerateOptions
 from torbiz_tui.screens.answering import LOCAL, AnsweringScreen, swarm_name
-from torbiz_tui.screens.ask_talk import Talk
 from torbiz_tui.screens.base import as_torbiz_error
 
 if TYPE_CHECKING:
     from textual.worker import Worker
 
     from torbiz_tui.assembly import Services
+    from torbiz_tui.inference.chat import Said
+    from torbiz_tui.inference.conversations import Conversation
+    from torbiz_tui.screens.ask_talk import Talk
 
 
 class TalkingScreen(AnsweringScreen):
@@ -57,6 +57,8 @@ class TalkingScreen(AnsweringScreen):
 
     def new_talk(self) -> Talk:
         """A conversation that is stored with its first question, with the configured options."""
+        from torbiz_tui.inference.conversations import Conversation
+
         ask, inference = self.services.config.ask, self.services.inference
         options = GenerateOptions(
             ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, tuple(ask.stop)
@@ -68,6 +70,9 @@ class TalkingScreen(AnsweringScreen):
 
     def talk_of(self, conversation: Conversation) -> Talk:
         """A conversation that goes on."""
+        from torbiz_tui.inference.chat import Chat
+        from torbiz_tui.screens.ask_talk import Talk
+
         chat = Chat(self.services.inference, self.services.history, conversation)
         return Talk(chat, self, local=conversation.swarm == LOCAL)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from textual import events, on
 from textual.containers import VerticalScroll
@@ -15,6 +14,7 @@ from torbiz_tui.config_schema import SETTINGS
 from torbiz_tui.config_values import RejectedError
 from torbiz_tui.inference.events import GenerateOptions
 from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.widgets.answer_settings import AnswerSettings
 from torbiz_tui.widgets.share_form import Field
 
 _SHOWN_CHARS = 40
@@ -26,14 +26,6 @@ _NUMBERS = {
 }
 _EMPTY = {"seed": "another each time"}
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\t", "\\t"))
-
-
-@dataclass(frozen=True)
-class AnswerSettings:
-    """What the model is told before the conversation, and how it answers."""
-
-    system_prompt: str = ""
-    options: GenerateOptions = field(default_factory=GenerateOptions)
 
 
 class SettingsPanel(VerticalScroll, can_focus=False):

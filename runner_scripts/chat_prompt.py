@@ -114,6 +114,9 @@ class PromptFormat:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, without special ones."""
+        if self._tokenizer.is_fast:  # transformers' way there inspects every token: 0.3 ms a call
+            backend = self._tokenizer.backend_tokenizer
+            return str(backend.decode(list(ids), skip_special_tokens=True))
         return str(
             self._tokenizer.decode(
                 ids, skip_special_tokens=True, clean_up_tokenization_spaces=False

@@ -81,10 +81,11 @@ class SwarmModel:
         Raises ChatError. `answer.cancelled` ends it, also while a server is waited for.
         """
         while True:
+            prompt = prompt_for(answer, self._format, self.max_tokens)
             conversation = self._pool.take(answer.request.conversation)
             reason = "error"
             try:
-                reason = self._answer(answer, conversation)
+                reason = self._answer(answer, prompt, conversation)
                 return reason
             except LengthRefusedError as refusal:
                 if refusal.limit >= self.max_tokens or answer.tokens:
@@ -98,9 +99,8 @@ class SwarmModel:
                 if reason == "cancelled":
                     self._close_stopped_later()
 
-    def _answer(self, answer: Answer, conversation: Conversation) -> str:
+    def _answer(self, answer: Answer, prompt: EncodedPrompt, conversation: Conversation) -> str:
         request = answer.request
-        prompt = prompt_for(answer, self._format, self.max_tokens)
         raw = request.prompt is not None
         stop_ids = self._raw_stop_ids if raw else self._stop_ids
         stop_texts = () if raw else self._format.stop_strings

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 CHECK_STOP_S = 0.05
+# A stop waits so long for the step's end: a session that stands between two tokens can go on.
+STOP_GRACE_S = 0.1
 CHECK_PEERS_S = 0.3
 LIST_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
@@ -23,6 +25,10 @@ class StoppedError(Exception):
 
 class ServerGoneError(Exception):
     """The server cannot be reached, or does not answer any more."""
+
+
+class SessionEndedError(Exception):
+    """The server is there, but has ended the session, as it does after minutes without a step."""
 
 
 async def wait_for(
@@ -40,14 +46,17 @@ async def wait_for(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     next_check = loop.time() + CHECK_PEERS_S
+    stopped_at: float | None = None
     try:
         while True:
             await asyncio.wait({task}, timeout=CHECK_STOP_S)
             if task.done():
                 return task.result()
-            if stop.is_set():
-                raise StoppedError
             now = loop.time()
+            if stop.is_set():
+                stopped_at = stopped_at or now
+                if now - stopped_at >= STOP_GRACE_S:
+                    raise StoppedError
             if now > deadline:
                 raise ServerGoneError(f"TimeoutError: no answer in {timeout_s:.0f} s")
             if check is not None and now > next_check:
@@ -90,7 +99,7 @@ class ServerStream:
     ) -> Any:
         """Send the states of new tokens and return what the blocks make of them.
 
-        Raises StoppedError, ServerGoneError, or the error that the server reports.
+        Raises StoppedError, ServerGoneError, SessionEndedError, or what the server reports.
         """
         metadata = {"session_id": self.session_id, **step}
         if not self.stepped:
@@ -109,7 +118,8 @@ class ServerStream:
                 anext(self._responses), timeout_s, stop, self._check_connection
             )
         except StopAsyncIteration as end:
-            raise ServerGoneError("the server ended the session") from end
+            await self._check_connection()
+            raise SessionEndedError("the server ended the session") from end
         self._waiting = False
         return wire.states(response, states)
 

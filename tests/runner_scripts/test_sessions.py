@@ -139,21 +139,25 @@ def test_a_stop_during_the_prompt_frees_the_cache_at_once(
         wait_closed(server, before + 1, timeout_s=2)
 
 
-def test_a_stopped_answer_keeps_its_session_only_for_moments(
-    runner: RunnerProcess, server: ServerProcess
-) -> None:
+def stop_after_some_tokens(runner: RunnerProcess) -> None:
     request_id = send(runner, user("A long one"), conversation="brief", max_new_tokens=1000)
     events = tokens_of(runner, request_id, 3)
     runner.send({"type": "cancel", "id": request_id})
-    reply = reply_to(runner, request_id, events)
+    assert reply_to(runner, request_id, events).end["finish_reason"] == "cancelled"
+
+
+def test_a_stopped_answer_keeps_its_session_only_for_moments(
+    runner: RunnerProcess, server: ServerProcess
+) -> None:
+    # A step that takes longer than a stop may wait loses the session: on a busy machine, sometimes.
+    for _ in range(5):
+        stop_after_some_tokens(runner)
+        resumed = talk(runner, user("A long one"), conversation="brief", max_new_tokens=5)
+        if resumed.reused:
+            break
+    assert resumed.reused == resumed.end["usage"]["prompt_tokens"] - 1
     before = closed_sessions(server)
-    resumed = talk(runner, user("A long one"), conversation="brief", max_new_tokens=5)
-    assert resumed.reused > 0
-    assert reply.text.startswith(resumed.text[:3])
-    request_id = send(runner, user("A long one"), conversation="brief", max_new_tokens=1000)
-    tokens_of(runner, request_id, 3)
-    runner.send({"type": "cancel", "id": request_id})
-    reply_to(runner, request_id)
+    stop_after_some_tokens(runner)
     assert wait_closed(server, before + 1, timeout_s=20) < 15
 
 

@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
+import psutil
 import pytest
 
 from tests.conftest import free_port
@@ -30,6 +32,8 @@ class DemoSwarm:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith("TORBIZ_")}
+        # No chat runner outlives the tests.
+        self.environ["TORBIZ_ASK_KEEP_WARM_S"] = "0"
         self.url = ""
 
     def command(self, *arguments: str) -> list[str]:
@@ -50,8 +54,31 @@ class DemoSwarm:
     def ask(self, question: str) -> str:
         return self.run("ask", question).rstrip("\n")
 
-    def client(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=SLOW_S)
+    @contextmanager
+    def api(self, *arguments: str) -> Iterator[str]:
+        """The endpoint as a process; its address."""
+        with subprocess.Popen(
+            self.command("api", "--port", "0", *arguments),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ,
+        ) as process:
+            try:
+                assert process.stderr is not None
+                match = re.search(r"Serving torbiz-demo at (\S+)", process.stderr.readline())
+                assert match is not None
+                yield match[1]
+            finally:
+                process.terminate()
+                said = process.communicate(timeout=20)[1]
+        assert process.returncode == 143
+        assert "Traceback" not in said
+
+    def client(self, url: str = "") -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            base_url=url or self.url, api_key="none", max_retries=0, timeout=SLOW_S
+        )
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +91,18 @@ def swarm(tmp_path_factory: pytest.TempPathFactory, stack_home: Path) -> Iterato
     demo = DemoSwarm(home)
     try:
         demo.run("share", "--wait", "--port", str(free_port()))
-        with subprocess.Popen(
-            demo.command("api", "--port", "0"),
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=demo.environ,
-        ) as process:
-            try:
-                assert process.stderr is not None
-                match = re.search(r"Serving torbiz-demo at (\S+)", process.stderr.readline())
-                assert match is not None
-                demo.url = match[1]
-                yield demo
-            finally:
-                process.terminate()
-                said = process.communicate(timeout=20)[1]
-        assert process.returncode == 143
-        assert "Traceback" not in said
+        with demo.api() as url:
+            demo.url = url
+            yield demo
     finally:
         demo.run("stop")
+    assert not processes_of(home)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines that name this folder, as every process of a home does."""
+    lines = (" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if str(folder) in line]
 
 
 def of_user(question: str) -> list[openai.types.chat.ChatCompletionMessageParam]:
@@ -166,3 +185,9 @@ async def test_who_leaves_makes_room(swarm: DemoSwarm) -> None:
         await stream.close()
         async with asyncio.timeout(SLOW_S):
             assert await streamed(client, QUESTIONS[0]) == expected
+
+
+async def test_a_model_in_this_machine_answers_the_same(swarm: DemoSwarm) -> None:
+    with swarm.api("--local") as url:
+        async with swarm.client() as of_swarm, swarm.client(url) as local:
+            assert await streamed(local, QUESTIONS[0]) == await streamed(of_swarm, QUESTIONS[0])

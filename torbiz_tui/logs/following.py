@@ -1,4 +1,4 @@
-"""Following a log file: its lines from an offset on, then as they come."""
+"""Following a log: its lines from an offset on, then as they come, through all rotations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.watching import Changes
+
 _CHUNK = 256 * 1024
-_LONGEST_LINE = 1_000_000
+_LONGEST_LINE = 16 * 2**20
 
 
 class LineAssembler:
@@ -25,7 +28,7 @@ class LineAssembler:
         lines = text.split("\n")
         self._rest = lines.pop()
         if len(self._rest) > _LONGEST_LINE:
-            # Memory stays bounded when a program never ends its line.
+            # Memory stays bounded when a program never ends its line: it comes in pieces.
             lines.append(self._rest)
             self._rest = ""
         return [line.removesuffix("\r") for line in lines]
@@ -74,6 +77,55 @@ def read_lines(file: Path, offset: int = 0) -> list[str]:
         return []
 
 
+class Follower:
+    """Reads a log from a byte on, piece by piece, each line once and whole.
+
+    When the log is rotated by renaming, what was written to the old file until somebody wrote to
+    the new one comes first; when it is copied and truncated, the rest comes from the copy. What is
+    just truncated is gone. A file that is missing, a folder, or not to be read is waited for.
+    """
+
+    def __init__(self, file: Path, offset: int = 0) -> None:
+        self._series = LogSeries(file, older=False)
+        self._assembler = LineAssembler()
+        current = self._series.current
+        self._part = current.part if current is not None else 0
+        self._position = offset if current is not None and offset <= current.size else 0
+        self.caught_up = False
+        """Whether there was nothing left to read at the last reading."""
+
+    def read(self) -> list[str]:
+        """The lines of the next piece, without their ends; ask again until `caught_up`."""
+        self.caught_up = False
+        self._series.look(read_from=self._part)
+        part = self._series.part(self._part)
+        # Known before the rest of the old file is read: only then that is its rest.
+        successor = self._series.part_after(self._part)
+        if part is not None:
+            part.look()
+            data = part.read(self._position, min(_CHUNK, part.size - self._position))
+            part.look()
+            if part.truncated:
+                # Perhaps even while it was read.
+                return []
+            if data:
+                self._position += len(data)
+                return self._assembler.feed(data)
+        if successor is None or (part is not None and not successor.size):
+            self.caught_up = True
+            return []
+        self._part, self._position = successor.part, 0
+        return self._assembler.finish()
+
+    def finish(self) -> list[str]:
+        """The last line, if it has no end."""
+        return self._assembler.finish()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._series.close()
+
+
 async def follow(
     file: Path,
     offset: int = 0,
@@ -83,65 +135,32 @@ async def follow(
 ) -> AsyncIterator[list[str]]:
     """Yield batches of lines from byte `offset` on, and then as the file grows.
 
-    An empty batch says once that all that was there has been read. A file that does not exist yet
-    is waited for. When it is replaced (rotation by rename) the rest of the old one is read first;
-    when it shrinks (copy and truncate) reading begins anew. It never ends, unless `ended` (asked
-    before each reading) says that nobody writes any more: then after the last line.
+    An empty batch says once that all that was there has been read. It goes on as `Follower` does;
+    the file is looked at every `poll_s` seconds and when the system tells of a change. It never
+    ends, unless `ended` (asked before each reading) says that nobody writes any more: then after
+    the last line.
     """
-    position = offset
-    caught_up = False
-    while True:
-        last_round = ended is not None and ended()
-        try:
-            stream = await asyncio.to_thread(file.open, "rb")
-        except (FileNotFoundError, IsADirectoryError, PermissionError):
-            if not caught_up:
-                caught_up = True
+    follower = await asyncio.to_thread(Follower, file, offset)
+    changes: Changes | None = None
+    told = False
+    try:
+        while True:
+            last_round = ended is not None and ended()
+            while True:
+                if lines := await asyncio.to_thread(follower.read):
+                    yield lines
+                elif follower.caught_up:
+                    break
+            if last_round and (lines := follower.finish()):
+                yield lines
+            if not told:
+                told = True
                 yield []
             if last_round:
                 return
-            await asyncio.sleep(poll_s)
-            position = 0
-            continue
-        with stream:
-            identity = _identity(os.fstat(stream.fileno()))
-            assembler = LineAssembler()
-            while True:
-                last_round = ended is not None and ended()
-                replaced = _replaced(file, identity)
-                size = os.fstat(stream.fileno()).st_size
-                if size < position:
-                    position = 0
-                    assembler = LineAssembler()
-                while position < size:
-                    stream.seek(position)
-                    data = await asyncio.to_thread(stream.read, min(_CHUNK, size - position))
-                    if not data:
-                        break
-                    position += len(data)
-                    if lines := assembler.feed(data):
-                        yield lines
-                if (replaced or last_round) and (lines := assembler.finish()):
-                    yield lines
-                if last_round:
-                    if not caught_up:
-                        yield []
-                    return
-                if replaced:
-                    break
-                if not caught_up:
-                    caught_up = True
-                    yield []
-                await asyncio.sleep(poll_s)
-        position = 0
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _replaced(file: Path, identity: tuple[int, int]) -> bool:
-    try:
-        return _identity(file.stat()) != identity
-    except OSError:
-        return True
+            changes = changes or Changes(file)
+            await changes.wait(poll_s)
+    finally:
+        follower.close()
+        if changes is not None:
+            changes.close()

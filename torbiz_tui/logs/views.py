@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from typing import Protocol
 
 from torbiz_tui.logs.log_file import RawLine
-from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.log_series import Change, LogSeries
 
 
 class LineView(Protocol):
     """Lines by index, 0 being the oldest that is known; an index shifts while older ones are found.
 
     What has to stay where it is (the first line shown, a mark) is kept as a `RawLine` or its
-    `place`, and its index asked for again.
+    `place`, and its index asked for again when `version` has changed.
     """
 
     @property
@@ -29,7 +31,7 @@ class LineView(Protocol):
 
     @property
     def version(self) -> int:
-        """Grows whenever lines came before others that were known, or went."""
+        """Changes whenever lines came before others that were known, or went."""
 
     def lines(self, first: int, count: int) -> list[RawLine]:
         """Lines by index; fewer where there are no more."""
@@ -45,45 +47,106 @@ class LineView(Protocol):
 
 
 class WholeView:
-    """All lines of a log.
+    """All lines of a log; until they are counted, those of the last `tail_bytes` bytes."""
 
-    Until its lines are counted these are the last `tail` lines, then all of them.
-    """
-
-    def __init__(self, series: LogSeries, *, tail: int = 2000) -> None:
+    def __init__(self, series: LogSeries, *, tail_bytes: int = 256 * 1024) -> None:
         self.series = series
+        self._tail_bytes = tail_bytes
+        self._tail = array("Q")
+        self._tail_end = 0
+        self._tail_part = 0
+        self._counted = False
+        self._take()
 
     @property
     def count(self) -> int:
         """How many lines there are, as far as is known."""
-        raise NotImplementedError
+        if self._counted:
+            return sum(part.known for part in self.series.parts)
+        return len(self._tail)
 
     @property
     def complete(self) -> bool:
         """Whether all are counted."""
-        raise NotImplementedError
+        return self._counted
 
     @property
     def progress(self) -> float:
         """How much was counted, 0 to 1."""
-        raise NotImplementedError
+        size = self.series.size
+        done = sum(part.progress * part.size for part in self.series.parts)
+        return done / size if size else 1.0
 
     @property
     def version(self) -> int:
-        """Grows when lines came before others, or went."""
-        raise NotImplementedError
+        """Changes when lines came before others, or went."""
+        return self.series.version * 2 + self._counted
 
     def lines(self, first: int, count: int) -> list[RawLine]:
         """Lines by index; fewer where there are no more."""
-        raise NotImplementedError
+        if first < 0:
+            count, first = count + first, 0
+        if not self._counted:
+            part = self.series.part(self._tail_part)
+            if part is None or count <= 0 or first >= len(self._tail):
+                return []
+            count = min(count, len(self._tail) - first)
+            return part.lines_after(self._tail[first], count)
+        found: list[RawLine] = []
+        for part in self.series.parts:
+            known = part.known
+            if first < known and len(found) < count:
+                found += part.line_range(first, count - len(found))
+            first = max(0, first - known)
+        return found
 
     def index_of(self, line: RawLine) -> int:
         """Where that line stands now; if it is not here, the first line after it."""
-        raise NotImplementedError
+        if not self._counted:
+            if line.part != self._tail_part:
+                return 0 if line.part < self._tail_part else len(self._tail)
+            return bisect_left(self._tail, line.offset)
+        index = 0
+        for part in self.series.parts:
+            if part.part == line.part:
+                number = part.number_at(line.offset)
+                return index + (part.known if number is None else number)
+            if part.part > line.part:
+                break
+            index += part.known
+        return index
 
     def look(self) -> bool:
         """Take in what has come; whether anything changed."""
-        raise NotImplementedError
+        counted, tail = self._counted, len(self._tail)
+        change = self.series.look()
+        self._take()
+        grew = change is not Change.NOTHING
+        return grew or counted != self._counted or tail != len(self._tail)
 
     def close(self) -> None:
         """Nothing runs here."""
+
+    def _take(self) -> None:
+        if self._counted:
+            return
+        if all(part.complete for part in self.series.parts):
+            self._counted = True
+            self._tail = array("Q")
+            return
+        part = self.series.current
+        assert part is not None
+        if part.part != self._tail_part:
+            start = max(0, part.size - self._tail_bytes)
+            self._tail_part = part.part
+            self._tail_end = start = part.line_start(start)
+            self._tail = array("Q", [start] if part.size > start else [])
+        # Where lines begin in what was not looked at yet.
+        while self._tail_end < part.size:
+            data = part.read(self._tail_end, min(self._tail_bytes, part.size - self._tail_end))
+            if not data:
+                break
+            at = -1
+            while (at := data.find(b"\n", at + 1)) != -1:
+                self._tail.append(self._tail_end + at + 1)
+            self._tail_end += len(data)

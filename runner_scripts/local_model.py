@@ -31,9 +31,10 @@ MAX_CONVERSATIONS = 4
 SMALL_MODEL_VALUES = 16_000_000
 # What a step takes beside weights and cache: states, attention, the logits.
 WORKING_BYTES = 256 * 2**20
-# Cancelling waits for the step that runs, so a long prompt is computed in steps of about this.
-STEP_S = 0.1
-FIRST_STEP_TOKENS, MAX_STEP_TOKENS = 32, 512
+# The next question waits for the step that runs when this one is cancelled, so a long prompt is
+# computed in steps of about this. Shorter ones would leave much of the processor unused.
+STEP_S = 0.2
+MIN_STEP_TOKENS, MAX_STEP_TOKENS = 64, 512
 # Where the positions are in a layer's cached keys and values (transformers 4.34).
 _POSITION_AXES = {"bloom": (2, 1), "falcon": (2, 2), "llama": (2, 2)}
 
@@ -80,7 +81,7 @@ class LocalModel:
         self._raw_stop_ids = prompt_format.stop_ids(eos, raw=True)
         self._axes = _POSITION_AXES[config.model_type]
         self._conversations: dict[str, _Conversation] = {}
-        self._step_tokens = FIRST_STEP_TOKENS
+        self._step_tokens = MIN_STEP_TOKENS
         self.prompt_format = prompt_format.kind
 
     @property
@@ -240,9 +241,9 @@ class LocalModel:
         return states
 
     def _adapt_step(self, seconds: float) -> None:
-        if seconds > STEP_S:
-            self._step_tokens = max(FIRST_STEP_TOKENS // 4, self._step_tokens // 2)
-        elif seconds < STEP_S / 2:
+        if seconds > 2 * STEP_S:
+            self._step_tokens = max(MIN_STEP_TOKENS, self._step_tokens // 2)
+        elif seconds < STEP_S:
             self._step_tokens = min(MAX_STEP_TOKENS, self._step_tokens * 2)
 
     def _remember(

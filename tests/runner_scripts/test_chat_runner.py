@@ -292,6 +292,32 @@ def test_missing_blocks_are_said_before_a_question_and_after_it(
 
 
 @pytest.mark.swarm
+def test_a_server_that_joins_makes_the_route_complete(
+    petals_python: Path, tiny_model: TinyModel
+) -> None:
+    folder = tiny_model.folder
+    servers = [ServerProcess(petals_python, folder, "--new-swarm", "--blocks", "0:3")]
+    runner = None
+    try:
+        address = servers[0].wait_serving().address
+        runner = start_chat(petals_python, tiny_model, address)
+        route = runner.until(lambda event: event["type"] == "route")[-1]
+        assert (route["complete"], route["missing"]) == (False, [[3, 8]])
+        servers.append(
+            ServerProcess(petals_python, folder, "--initial-peer", address, "--blocks", "3:8")
+        )
+        events = runner.until(lambda event: event.get("stage") == "ready", timeout_s=40)
+        hops = [(hop["first"], hop["end"], hop["peer"]) for hop in events[-2]["hops"]]
+        peers = [server.address.rpartition("/")[2] for server in servers]
+        assert hops == [(0, 3, peers[0]), (3, 8, peers[1])]
+        assert answer(runner, "q", tiny_model.question, max_new_tokens=60)[0] == tiny_model.answer
+    finally:
+        for process in (*servers, runner):
+            if process is not None:
+                process.destroy()
+
+
+@pytest.mark.swarm
 def test_a_killed_server_is_replaced_and_the_last_one_is_missed(
     petals_python: Path, tiny_model: TinyModel
 ) -> None:

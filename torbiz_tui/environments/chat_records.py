@@ -22,6 +22,7 @@ from torbiz_tui.paths import Paths, write_json
 
 # The address of a Unix socket has 104 bytes on macOS, 108 on Linux, one of them for its end.
 _LONGEST_SOCKET = 100
+_LONGEST_PARENT = _LONGEST_SOCKET - len("/torbiz-0123456789ab/chat-01234567.sock")
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,14 @@ class ChatRecords:
         file = self._paths.run / name
         if len(os.fsencode(file)) <= _LONGEST_SOCKET:
             return file
-        given = os.environ.get("XDG_RUNTIME_DIR", "")
-        parent = Path(given) if given and Path(given).is_dir() else Path(tempfile.gettempdir())
         home = hashlib.sha256(os.fsencode(self._paths.home)).hexdigest()[:12]
-        folder = parent / f"torbiz-{home}"
+        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+        parent = next(
+            folder
+            for folder in (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 (made safe below)
+            if Path(folder).is_dir() and len(os.fsencode(folder)) <= _LONGEST_PARENT and folder
+        )
+        folder = Path(parent) / f"torbiz-{home}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             status = folder.lstat()

@@ -83,7 +83,7 @@ class SharedRunner(RunnerProcess):
 
     async def wait(self) -> ExitReport | None:
         if await wait_gone(self.record.pid, self.record.start_mark, _GONE_S):
-            return self._report()
+            return await self._report()
         return None
 
     async def stop(self, grace_s: float = 5.0) -> ExitReport:
@@ -95,7 +95,7 @@ class SharedRunner(RunnerProcess):
             kill_group(self.record.pid)
             await wait_gone(self.record.pid, self.record.start_mark, _GONE_S)
         await self.close()
-        return self._report(killed=killed)
+        return await self._report(killed=killed)
 
     async def close(self) -> None:
         self._users.close()
@@ -104,10 +104,16 @@ class SharedRunner(RunnerProcess):
             async with asyncio.timeout(1.0):
                 await self._writer.wait_closed()
 
-    def _report(self, *, killed: bool = False) -> ExitReport:
+    async def _report(self, *, killed: bool = False) -> ExitReport:
         # What it started may have survived it where the system does not end it (macOS).
         kill_group(self.record.pid)
-        code = self._child.poll() if self._child is not None else None
+        code = None
+        if self._child is not None:
+            # It counts as gone while its threads still end, and has no code until then.
+            for _ in range(int(_GONE_S / _POLL_S)):
+                if (code := self._child.poll()) is not None:
+                    break
+                await asyncio.sleep(_POLL_S)
         return ExitReport(
             code=code if code is not None and code >= 0 else None,
             signal=signal_name(-code) if code is not None and code < 0 else None,

@@ -71,8 +71,8 @@ class Services:
 
     @property
     def can_ask(self) -> bool:
-        """Whether what asking needs is set up, as far as a look at small files tells."""
-        return PetalsStack(self.paths, self.config.petals).looks_ready()
+        """Whether what asking needs is installed, as far as a look at a small file tells."""
+        return PetalsStack(self.paths, self.config.petals).stamp() is not None
 
     @cached_property
     def inventory(self) -> DockerInventory | None:

@@ -245,8 +245,13 @@ async def test_the_stages_of_a_warming_runner_are_told(services: FakeServices) -
 async def test_nothing_is_warmed_before_setup(services: FakeServices) -> None:
     services.can_ask = False
     async with app_of(services).run_test(size=(80, 24)) as pilot:
-        await pilot.pause(0.5)
-    assert services.inference.warmed == 0
+        await until_shown(pilot, "not installed yet: F1 sets this machine up")
+        assert services.inference.warmed == 0
+        await pilot.press("f1")
+        services.can_ask = True
+        await pilot.press("f3")
+        await until(pilot, lambda: services.inference.warmed == 1, "warmed once it is set up")
+        await until_gone(pilot, "not installed yet")
 
 
 async def test_what_the_model_no_longer_reads_is_marked(services: FakeServices) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _WARM_AFTER_S = 0.3
 DEMO_NOTE = "demo model: knows only this program's documentation"
 LOCAL = "local, no swarm"
+NOT_SET_UP = "Petals is not installed yet: F1 sets this machine up."
 SHARE_KEY = "Ctrl+S"
 
 
@@ -46,6 +47,11 @@ class AnsweringScreen(ModeScreen):
         """Watch the runner; start it once the screen has been painted."""
         self._watch_runner()
         self.set_timer(_WARM_AFTER_S, self.warm)
+
+    def on_screen_resume(self) -> None:
+        """Setup may have finished meanwhile."""
+        if self._warmed and self.query_one(RouteLine).problem == NOT_SET_UP:
+            self.warm()
 
     def warming(self, doing: str) -> None:
         """The runner does this now; empty for nothing."""
@@ -150,14 +156,20 @@ class AnsweringScreen(ModeScreen):
         """Start the runner where it can be; what hinders is shown as the state, not as an alarm."""
         self._warmed = True
         services = self.services
-        if not services.inference.model or not services.can_ask:
+        line = self.query_one(RouteLine)
+        if not services.can_ask:
+            line.problem = NOT_SET_UP
+            return
+        if line.problem == NOT_SET_UP:
+            line.problem = ""
+        if not services.inference.model:
             return
         try:
             await services.inference.warm()
         except NotServedError as error:
             self.hindered(error)
         except TorbizError as error:
-            self.query_one(RouteLine).problem = error.what
+            line.problem = error.what
 
     # Who would answer
 

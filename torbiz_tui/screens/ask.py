@@ -144,6 +144,11 @@ class AskScreen(TalkingScreen):
             self.show_model()
             self.refresh_bindings()
 
+    def talk_does(self, talk: Talk) -> None:
+        """Say what goes on in the one that is shown."""
+        if talk is self._shown:
+            self.view.show_doing()
+
     def talk_wrote(self, talk: Talk, key: int, text: str) -> None:
         """A piece of an answer has come."""
         if talk is self._shown:

@@ -37,7 +37,10 @@ class Listener(Protocol):
     """Who shows what goes on in conversations."""
 
     def talk_changed(self, talk: Talk) -> None:
-        """Its messages, or what goes on in it, are others."""
+        """Its messages are others, or it has come to rest."""
+
+    def talk_does(self, talk: Talk) -> None:
+        """What goes on in it is something else."""
 
     def talk_wrote(self, talk: Talk, key: int, text: str) -> None:
         """A piece of an answer has come."""
@@ -100,7 +103,7 @@ class Talk:
             self.doing = doing
             self.since = time.monotonic()
             self.tenths = tenths
-            self._listener.talk_changed(self)
+            self._listener.talk_does(self)
 
     def begin(self) -> None:
         """An answer is on its way from now."""

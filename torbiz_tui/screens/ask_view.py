@@ -76,7 +76,7 @@ class TalkView(Vertical):
 
     def on_mount(self) -> None:
         """Let the time that something takes be seen."""
-        self.set_interval(_TICK_S, self._show_doing)
+        self.set_interval(_TICK_S, self.show_doing)
 
     @property
     def transcript(self) -> Transcript:
@@ -147,15 +147,16 @@ class TalkView(Vertical):
         """Say how far the runner is while nothing is asked; empty for nothing."""
         if doing != self._warming[0]:
             self._warming = (doing, time.monotonic())
-            self._show_doing()
+            self.show_doing()
 
     def _show_rest(self) -> None:
         self.query_one("#welcome").display = not self._entries
         self.transcript.display = bool(self._entries)
-        self._show_doing()
+        self.show_doing()
         self._show_state()
 
-    def _show_doing(self) -> None:
+    def show_doing(self) -> None:
+        """Say what goes on, and for how long already."""
         talk = self._talk
         line = self.query_one("#doing", Static)
         answering = talk is not None and talk.answering

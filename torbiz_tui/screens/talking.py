@@ -44,7 +44,10 @@ class TalkingScreen(AnsweringScreen):
         """One of the answers has come to its end."""
 
     def talk_changed(self, talk: Talk) -> None:
-        """Its messages, or what goes on in it, are others."""
+        """Its messages are others, or it has come to rest."""
+
+    def talk_does(self, talk: Talk) -> None:
+        """What goes on in it is something else."""
 
     def talk_wrote(self, talk: Talk, key: int, text: str) -> None:
         """A piece of an answer has come."""

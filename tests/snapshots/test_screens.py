@@ -14,10 +14,22 @@ from tests.app.fakes import FakeServices, fake_services, step
 from tests.app.seeing import until_shown
 from torbiz_tui import catalogue
 from torbiz_tui.app import TorbizApp
+from torbiz_tui.inference.events import Hop, Route
 from torbiz_tui.setup.step import CheckResult
+from torbiz_tui.widgets import conversation_list
 from torbiz_tui.widgets.question_input import QuestionInput
 
 SIZES = [(80, 24), (120, 36)]
+ROUTE = Route(8, (Hop(0, 4, "12D3KooWvYA3Rn", "alice"), Hop(4, 8, "12D3KooWqPz7wK")))
+ANSWER = """Petals runs a model over **several machines**: each holds some *blocks* of it.
+
+```python
+blocks = range(0, 8)
+```
+
+- a server offers blocks
+- a client asks them in turn
+"""
 Compare = Callable[..., bool]
 
 
@@ -26,6 +38,8 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServices:
     monkeypatch.setattr(catalogue, "known_models", lambda paths: list(MODELS))
     # A blinking cursor would be there in one picture and not in the next.
     monkeypatch.setattr(QuestionInput, "cursor_blink", False)
+    # So would the age of what was just said.
+    monkeypatch.setattr(conversation_list, "span", lambda _seconds: "3 min")
     return fake_services(
         tmp_path,
         step("home", "Folder and disk space")(CheckResult.ready("212 GB free")),
@@ -58,9 +72,14 @@ def test_share(snap_compare: Compare, shown: FakeServices, size: tuple[int, int]
 def test_ask(snap_compare: Compare, shown: FakeServices, size: tuple[int, int]) -> None:
     app = TorbizApp(shown.typed(), "ask")
 
+    shown.inference.pieces = (ANSWER,)
+
     async def play(pilot: Pilot[Any]) -> None:
-        await pilot.press(*"What?", "enter")
-        await until_shown(pilot, "12.3 tokens/s")
+        shown.inference.lead(ROUTE)
+        await pilot.press(*"What is Petals?", "enter")
+        await until_shown(pilot, "12.3 tokens/s", "0–3 via alice")
+        if size[0] > 100:
+            await until_shown(pilot, "• What is Petals?")
 
     assert snap_compare(app, terminal_size=size, run_before=play)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -54,6 +55,19 @@ async def test_a_search_looks_into_messages_as_it_is_typed(services: FakeService
         await until_gone(pilot, "pears")
         await pilot.press("enter")
         await until_shown(pilot, "12.3 tokens/s", "You")
+
+
+async def test_a_search_that_comes_in_a_burst_is_no_order(services: FakeServices) -> None:
+    app = app_of(services)
+    async with app.run_test(size=WIDE) as pilot:
+        await ask(pilot, services, "apples", "Red.")
+        await pilot.press("ctrl+l")
+        await until_shown(pilot, "Rename")
+        for key, character in (("slash", "/"), ("r", "r"), ("e", "e"), ("d", "d")):
+            app.post_message(events.Key(key, character))
+        await until(pilot, lambda: app.screen.query_one("#search", Input).value == "red", "typed")
+        await until_shown(pilot, "Red.")
+    assert len(await services.history.conversations()) == 1
 
 
 async def test_a_deleted_one_is_brought_back(services: FakeServices) -> None:

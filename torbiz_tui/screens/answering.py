@@ -189,6 +189,8 @@ class AnsweringScreen(ModeScreen):
             missing=route.missing,
         )
         self._not_served = error
+        # What is looked for, and will be until it is found, is said by the line of the route.
+        self.warming("")
         self._tell(error)
 
     def hindered(self, error: NotServedError) -> None:

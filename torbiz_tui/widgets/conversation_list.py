@@ -34,10 +34,30 @@ class _Rows(OptionList):
 
     BINDINGS = [*keys.CONVERSATIONS]
 
-    def _run(self, name: str) -> None:
+    def __init__(self) -> None:
+        super().__init__(markup=False, compact=True)
+        self._searching = False
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Over a slow line keys come in bursts: what follows the slash is a search, and not orders.
+        if self._searching and event.is_printable and event.character:
+            self._run("search_more", event.character)
+        elif event.key == "slash":
+            self._searching = True
+            self._run("find")
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def on_focus(self) -> None:
+        """Letters are orders again."""
+        self._searching = False
+
+    def _run(self, name: str, *arguments: str) -> None:
         holder = self.parent
         if isinstance(holder, ConversationList):
-            getattr(holder, name)()
+            getattr(holder, name)(*arguments)
 
     def action_find(self) -> None:
         """Go to the search field."""
@@ -121,7 +141,7 @@ class ConversationList(Vertical):
         """The search, the rows, the field for another title, and what was deleted."""
         yield Static("Conversations", classes="title")
         yield Input(placeholder="/ searches all of them", id="search", compact=True)
-        yield _Rows(markup=False, compact=True)
+        yield _Rows()
         yield Input(id="new-title", compact=True)
         yield Static(classes="foot", markup=False)
 
@@ -144,8 +164,12 @@ class ConversationList(Vertical):
     def find(self) -> None:
         """Put the cursor into the search."""
         field = self.query_one("#search", Input)
+        field.clear()
         field.focus()
-        field.action_select_all()
+
+    def search_more(self, text: str) -> None:
+        """Add to what is searched."""
+        self.query_one("#search", Input).insert_text_at_cursor(text)
 
     @work(group="conversations", exclusive=True, exit_on_error=False)
     async def reload(self, after_s: float = 0.0) -> None:

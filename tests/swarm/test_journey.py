@@ -27,6 +27,7 @@ QUESTION = "What is a swarm?"
 F1, F2, F3, F4 = "\x1bOP", "\x1bOQ", "\x1bOR", "\x1bOS"
 CTRL_Q, CTRL_S, ENTER, ESCAPE = "\x11", "\x13", "\r", "\x1b"
 SLOW_S = 90.0
+NOT_WARM = {"TORBIZ_ASK_KEEP_WARM_S": "0"}
 
 
 def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,15 +48,19 @@ def processes_of(home: Path) -> list[psutil.Process]:
     ]
 
 
-def ended_of(home: Path) -> list[psutil.Process]:
-    """The processes of a home that are still there a while after all was told to end."""
-    _gone, alive = psutil.wait_procs(processes_of(home), timeout=10)
-    return alive
+def left_of(home: Path) -> list[str]:
+    """The commands of a home that are still there a while after all was told to end.
+
+    A chat runner waits 10 s for the program that has started it, if that has left at once.
+    """
+    _gone, alive = psutil.wait_procs(processes_of(home), timeout=20)
+    return [" ".join(process.cmdline()) for process in alive]
 
 
 @pytest.fixture(autouse=True)
 def _no_warm_runner(monkeypatch: pytest.MonkeyPatch, _no_settings_from_outside: None) -> None:
-    monkeypatch.setenv("TORBIZ_ASK_KEEP_WARM_S", "0")
+    for name, value in NOT_WARM.items():
+        monkeypatch.setenv(name, value)
 
 
 async def test_the_four_screens_in_process(
@@ -93,7 +98,7 @@ async def test_the_four_screens_in_process(
     finally:
         await services.sharing.stop()
         await services.close()
-    assert ended_of(Paths(demo_home).run) == []
+    assert left_of(Paths(demo_home).run) == []
 
 
 def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
@@ -103,7 +108,7 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
         [PROGRAM, "--demo", "--home", str(home)],
         columns=80,
         rows=24,
-        environ={"TORBIZ_SHARE_PORT": port},
+        environ={"TORBIZ_SHARE_PORT": port, **NOT_WARM},
     )
     try:
         terminal.wait_for("Set up this machine")
@@ -134,7 +139,9 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
         assert "swarm" in asked.stdout.lower()
 
         # The app opened again, on Ask since all is ready, finds the server.
-        again = Terminal([PROGRAM, "--demo", "--home", str(home)], columns=100, rows=30)
+        again = Terminal(
+            [PROGRAM, "--demo", "--home", str(home)], columns=100, rows=30, environ=NOT_WARM
+        )
         again.wait_for("serving blocks 0:8")
         again.wait_for("Ask a question")
         again.send(F2)
@@ -149,7 +156,7 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
     finally:
         terminal.close()
         command(home, "stop")
-    assert ended_of(Paths(home).run) == []
+    assert left_of(Paths(home).run) == []
     assert command(home, "status").returncode == 4
 
 
@@ -157,7 +164,9 @@ def test_the_app_survives_the_loss_of_its_terminal(demo_home: Path) -> None:
     """SIGHUP ends the app, its runner has nobody left, and the hosted server goes on."""
     started = command(demo_home, "share", "--wait", "--port", str(free_port()))
     assert started.returncode == 0, started.stderr
-    terminal = Terminal([PROGRAM, "--demo", "--home", str(demo_home)], columns=100, rows=30)
+    terminal = Terminal(
+        [PROGRAM, "--demo", "--home", str(demo_home)], columns=100, rows=30, environ=NOT_WARM
+    )
     try:
         terminal.wait_for("serving blocks 0:8")
         terminal.send(f"{QUESTION}{ENTER}")

@@ -1,13 +1,17 @@
-"""The lines of a log that a person wants to see."""
+"""What lines a person wants to see of a log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from torbiz_tui.logs.log_file import RawLine
-from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.parsing import LEVELS, Folding, Parsed, parse
+from torbiz_tui.logs.query import Query
+
+_HELD_LINES = 1000
+_TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,50 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
 
+    def __post_init__(self) -> None:
+        self.query()
+
     @property
     def empty(self) -> bool:
         """Whether every line fits."""
         return self == Filter()
 
+    @property
+    def needs_parsing(self) -> bool:
+        """Whether it asks for more than a text."""
+        return bool(self.levels or self.sources or self.since or self.until)
+
+    def query(self) -> Query | None:
+        """What its text looks for; None when it has none."""
+        return Query(self.text, regex=self.regex) if self.text else None
+
+    def fits(self, parsed: Parsed, source: str) -> bool:
+        """Whether a line fits by what it says of itself; its text is not looked at."""
+        if self.levels and parsed.level not in self.levels:
+            return False
+        if self.sources and not (
+            source in self.sources or parsed.source.startswith(tuple(self.sources))
+        ):
+            return False
+        if parsed.time is None:
+            return True
+        return not (
+            (self.since is not None and parsed.time < self.since)
+            or (self.until is not None and parsed.time > self.until)
+        )
+
 
 def levels_from(lowest: str) -> frozenset[str]:
-    """A level and those above it. Raises KeyError for a name that is none."""
-    raise NotImplementedError
+    """A level and those above it. Raises ValueError for a name that is none."""
+    return frozenset(LEVELS[LEVELS.index(lowest) :])
+
+
+def parse_record(lines: Sequence[str]) -> Parsed:
+    """What a line says of itself, with all that was folded into it: a bare traceback is an error."""
+    parsed = parse(lines[0])
+    if not parsed.level and any(line.startswith(_TRACEBACK) for line in lines):
+        return parsed._replace(level="error")
+    return parsed
 
 
 class LineFilter:
@@ -46,62 +85,67 @@ class LineFilter:
 
     def __init__(self, wanted: Filter, source: str = "") -> None:
         self._wanted = wanted
+        self._source = source
+        self._query = wanted.query()
+        self._folding = Folding()
+        self._last_time: datetime | None = None
+        # Lines of a traceback that fits but for its text, which may follow.
+        self._held: list[str] = []
+        self._fits = False
+        self._in = False
 
     def feed(self, lines: Sequence[str]) -> list[str]:
-        """Those of the lines that fit; a traceback may come in several pieces."""
-        raise NotImplementedError
+        """Those of the lines that fit; a traceback may come in several pieces.
+
+        `lines` are decoded and without colours.
+        """
+        if self._wanted.empty:
+            return list(lines)
+        found: list[str] = []
+        for line in lines:
+            if not self._folding.continues(line):
+                self._begin(line)
+            elif not self._in and line.startswith(_TRACEBACK) and not self._held:
+                # The level of what began without one.
+                self._fits = self._fits or self._fits_as_traceback(line)
+            if not self._fits:
+                continue
+            if self._in:
+                found.append(line)
+                continue
+            self._held.append(line)
+            del self._held[:-_HELD_LINES]
+            if self._query is None or self._query.matches_text(line):
+                self._in = True
+                found += self._held
+                self._held.clear()
+        return found
+
+    def _begin(self, line: str) -> None:
+        self._held.clear()
+        self._in = False
+        if not self._wanted.needs_parsing:
+            self._fits = True
+            return
+        parsed = parse(line)
+        self._last_time = parsed.time or self._last_time
+        self._fits = self._wanted.fits(parsed._replace(time=self._last_time), self._source)
+
+    def _fits_as_traceback(self, line: str) -> bool:
+        parsed = parse(line)._replace(time=self._last_time)
+        return self._wanted.fits(parsed, self._source)
 
 
-class FilteredView:
-    """The fitting lines of a log (a `LineView`), found by a thread from the end backwards.
+_SOME_LEVEL = {
+    "warning": r"WARN|[Ww]arn| W\d{4} |^W\d{4} ",
+    "error": r"ERR|[Ee]rr|[Ee]xception|EXCEPTION|Traceback|Interrupt|Exit|Killed|Aborted|Segmentation|^E\d{4} ",
+    "critical": r"CRIT|[Cc]rit|FATAL|[Ff]atal|PANIC|[Pp]anic|EMERG|[Ee]merg|ALERT|[Aa]lert|^F\d{4} ",
+}
 
-    What is written meanwhile is added at the end. A hit takes 8 bytes.
-    """
 
-    def __init__(
-        self,
-        series: LogSeries,
-        wanted: Filter,
-        *,
-        source: str = "",
-        on_change: Callable[[], None] | None = None,
-    ) -> None:
-        """Begin to look; `on_change` is called in the thread, ten times a second at most."""
-        self.series = series
-        self.wanted = wanted
-
-    @property
-    def count(self) -> int:
-        """How many lines were found so far."""
-        raise NotImplementedError
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything that is there was looked at."""
-        raise NotImplementedError
-
-    @property
-    def progress(self) -> float:
-        """How much was looked at, 0 to 1."""
-        raise NotImplementedError
-
-    @property
-    def version(self) -> int:
-        """Grows when lines came before others, or went."""
-        raise NotImplementedError
-
-    def lines(self, first: int, count: int) -> list[RawLine]:
-        """Lines by index; fewer where there are no more."""
-        raise NotImplementedError
-
-    def index_of(self, line: RawLine) -> int:
-        """Where that line stands now; if it is not here, the first line after it."""
-        raise NotImplementedError
-
-    def look(self) -> bool:
-        """Take in what has come; whether anything changed."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End the search."""
-        raise NotImplementedError
+def level_candidates(levels: frozenset[str]) -> re.Pattern[bytes] | None:
+    """What stands in every record of these levels; None when any line may be of one of them."""
+    if not levels or not levels <= set(_SOME_LEVEL):
+        return None
+    pattern = "|".join(_SOME_LEVEL[level] for level in sorted(levels))
+    return re.compile(pattern.encode(), re.MULTILINE)

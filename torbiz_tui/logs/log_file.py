@@ -15,6 +15,7 @@ from torbiz_tui.logs.line_index import BLOCK, LineIndex
 
 LONGEST_READ = 64 * 1024
 _CHUNK = 256 * 1024
+_FEW_BYTES = 2048
 _COUNTED_AT_ONCE = 2**20
 _TOLD_EVERY_S = 0.1
 _REMEMBERED = 64
@@ -24,8 +25,8 @@ _TICK_NS = 20_000_000
 class RawLine(NamedTuple):
     """A line as it stands in a file, without its line feed.
 
-    `number` counts from 0 within its file and is None until the file is indexed so far. `data` is
-    cut at 64 KiB, `length` is how many bytes the line really has. `ended` is false for a last line
+    `number` counts from 0 within its file and is None where it was not asked for or is not known
+    yet (see `LogFile.number_at`). `data` is cut at 64 KiB, `length` is how many bytes the line really has. `ended` is false for a last line
     to which more may be added. `part` tells the files of a series apart, `source` those of a merge.
     """
 
@@ -113,6 +114,11 @@ class LogFile:
     def progress(self) -> float:
         """The part of the file that was counted, 0 to 1."""
         return min(1.0, self._index.size / self._size) if self._size else 1.0
+
+    @property
+    def modified(self) -> float:
+        """When it was last written to, in seconds since 1970, as of the last look."""
+        return self._stamp[1] / 1e9 if self._stamp is not None else 0.0
 
     def look(self) -> bool:
         """Take in what was appended, and see whether it was truncated; whether anything changed.
@@ -230,7 +236,9 @@ class LogFile:
 
     def lines_before(self, offset: int, count: int) -> list[RawLine]:
         """The `count` lines that end at or before a line's beginning, oldest first."""
-        return self.lines_after(self.start_before(offset, count), count, end=offset)
+        start = self.start_before(offset, count)
+        number = self.number_at(start) if self.complete else None
+        return self.lines_after(start, count, end=offset, number=number)
 
     def start_before(self, offset: int, count: int) -> int:
         """Where the `count`-th line before a line's beginning begins; 0 when there are fewer."""
@@ -254,11 +262,10 @@ class LogFile:
     ) -> list[RawLine]:
         """The lines from one that begins at `offset` on; `number` is that one's, if known."""
         end = self._size if end is None else min(end, self._size)
-        if number is None and self.complete and offset < end:
-            number = self.number_at(offset)
         lines: list[RawLine] = []
+        wanted = min(LONGEST_READ, _FEW_BYTES * max(1, count))
         while offset < end and len(lines) < count:
-            data = self.read(offset, min(LONGEST_READ, end - offset))
+            data = self.read(offset, min(wanted, end - offset))
             if not data:
                 break
             start = 0
@@ -268,6 +275,9 @@ class LogFile:
                 )
                 number = None if number is None else number + 1
                 start = at + 1
+            if not start and len(data) == wanted < LONGEST_READ:
+                wanted = LONGEST_READ
+                continue
             if not start:
                 stop = self._newline_from(offset + len(data), end)
                 ended = stop < end
@@ -280,6 +290,10 @@ class LogFile:
     def line_start(self, offset: int) -> int:
         """Where the line begins that the byte at `offset` is in."""
         return self.start_before(offset, 1) if self.read(offset - 1, 1) != b"\n" else offset
+
+    def line_end(self, offset: int) -> int:
+        """Where the line ends, with its line feed, that the byte at `offset` is in."""
+        return min(self._size, self._newline_from(offset, self._size) + 1)
 
     def whole(self, line: RawLine, limit: int = 64 * 2**20) -> bytes:
         """All bytes of a line that was cut, for copying; `limit` bytes at most."""

@@ -1,82 +1,56 @@
-"""Several logs as one, by the time of their lines."""
+"""Lines of several logs as one, by their time, as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Sequence
+from datetime import datetime
+from time import monotonic
 
-from torbiz_tui.logs.filtering import Filter
-from torbiz_tui.logs.log_file import RawLine
-from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.parsing import parse
 
 
 class LineMerger:
     """Merges lines as they come: holds them for a moment, so that the sources can catch up.
 
     Lines that tell no time stay behind the line before them in their source; lines of the same
-    time keep the order of the sources.
+    time keep the order of the sources. A source's own order is never changed.
     """
 
     def __init__(self, sources: Sequence[str], *, hold_s: float = 0.3) -> None:
         self.sources = tuple(sources)
+        self._hold_s = hold_s
+        self._last = dict.fromkeys(self.sources, 0.0)
+        self._added = 0
+        # Time, the source's place, the order of adding; when it was added, and the line.
+        self._held: list[tuple[float, int, int, float, str]] = []
 
-    def add(self, source: str, lines: Sequence[str]) -> None:
-        """Take in lines of a source, decoded and without colours."""
-        raise NotImplementedError
+    def add(self, source: str, lines: Sequence[str], *, now: float | None = None) -> None:
+        """Take in lines of a source, decoded and without colours.
 
-    def ready(self, *, everything: bool = False) -> list[tuple[str, str]]:
+        `now` is the time of `monotonic` by which they are held.
+        """
+        arrived = monotonic() if now is None else now
+        index = self.sources.index(source)
+        last = self._last[source]
+        for line in lines:
+            time = parse(line).time
+            if time is not None:
+                last = max(last, time.timestamp())
+            elif not last:
+                last = datetime.now().astimezone().timestamp()
+            self._added += 1
+            heapq.heappush(self._held, (last, index, self._added, arrived, line))
+        self._last[source] = last
+
+    def ready(self, *, everything: bool = False, now: float | None = None) -> list[tuple[str, str]]:
         """Source and line of what has been held long enough, or of all there is."""
-        raise NotImplementedError
-
-
-class MergedView:
-    """The lines of several logs by time (a `LineView`), merged from the end backwards on demand.
-
-    `lines` have `source` set to the index in `names`. What is not reached yet is merged in the
-    background, up to `limit` lines; `complete` is false if there is more.
-    """
-
-    def __init__(
-        self,
-        logs: Mapping[str, LogSeries],
-        wanted: Filter | None = None,
-        *,
-        limit: int = 1_000_000,
-        on_change: Callable[[], None] | None = None,
-    ) -> None:
-        self.names = tuple(logs)
-
-    @property
-    def count(self) -> int:
-        """How many lines were merged so far."""
-        raise NotImplementedError
-
-    @property
-    def complete(self) -> bool:
-        """Whether the lines at the beginning are among them."""
-        raise NotImplementedError
-
-    @property
-    def progress(self) -> float:
-        """How much was merged, 0 to 1."""
-        raise NotImplementedError
-
-    @property
-    def version(self) -> int:
-        """Grows when lines came before others, or went."""
-        raise NotImplementedError
-
-    def lines(self, first: int, count: int) -> list[RawLine]:
-        """Lines by index; fewer where there are no more."""
-        raise NotImplementedError
-
-    def index_of(self, line: RawLine) -> int:
-        """Where that line stands now; if it is not here, the first line after it."""
-        raise NotImplementedError
-
-    def look(self) -> bool:
-        """Take in what has come; whether anything changed."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End what runs in the background."""
-        raise NotImplementedError
+        due = (monotonic() if now is None else now) - self._hold_s
+        latest = max(
+            (time for time, _, _, arrived, _ in self._held if arrived <= due), default=None
+        )
+        found: list[tuple[str, str]] = []
+        while self._held and (everything or (latest is not None and self._held[0][0] <= latest)):
+            _, index, _, _, line = heapq.heappop(self._held)
+            found.append((self.sources[index], line))
+        return found

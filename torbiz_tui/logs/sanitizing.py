@@ -46,6 +46,11 @@ def sanitize_line(line: str) -> str:
     return _SGR.sub("", line).translate(_TABLE)
 
 
+def without_colours(text: str) -> str:
+    """The text without colour sequences, otherwise as it is: for reading it, not for showing it."""
+    return _SGR.sub("", text) if "\x1b" in text else text
+
+
 def sanitize_text(text: str) -> str:
     """Text of several lines: as `sanitize_line`, but line feeds stay and carriage returns go.
 

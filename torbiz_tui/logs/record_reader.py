@@ -1,0 +1,124 @@
+"""Reading the fitting records of a log: from its end backwards, and what comes after that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from torbiz_tui.logs.filtering import Filter
+from torbiz_tui.logs.log_file import LogFile
+from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.records import RecordScanner, record_start
+from torbiz_tui.logs.times import offset_at
+
+_PIECE = 256 * 1024
+_LONGEST_PIECE = 4 * 2**20
+_OFFSET_BITS = 48
+
+
+class PlacedRecord(NamedTuple):
+    """The places of a record's lines (see `RawLine.place`), and the time it tells."""
+
+    places: list[int]
+    time: datetime | None
+
+
+class RecordReader:
+    """Reads one log in both directions from where its last finished line ended at first."""
+
+    def __init__(self, series: LogSeries, wanted: Filter, source: str = "") -> None:
+        self._series = series
+        self._wanted = wanted
+        self._scanner = RecordScanner(wanted, source)
+        self.parts = series.parts
+        """The parts that have been read from."""
+        last = self.parts[-1] if self.parts else None
+        self._forward = (last.part, _whole_end(last)) if last is not None else (0, 0)
+        self._last = -1
+        self._total = sum(part.size for part in self.parts)
+        self._read = 0
+        self._backwards = self._back()
+
+    @property
+    def progress(self) -> float:
+        """How much was read backwards, 0 to 1."""
+        return min(1.0, self._read / self._total) if self._total else 1.0
+
+    def back(self) -> list[PlacedRecord] | None:
+        """The records of the piece before the last one; None when the beginning was reached."""
+        return next(self._backwards, None)
+
+    def forward(self) -> list[PlacedRecord] | None:
+        """The records of the next piece that came, their new lines alone; None without any."""
+        number, offset = self._forward
+        part = self._series.part(number)
+        successor = self._series.part_after(number)
+        written_on = successor is None or not successor.size
+        if part is None or (not written_on and offset >= part.size):
+            if successor is None:
+                return None
+            self._forward = (successor.part, 0)
+            return []
+        # The last line of a file that is written no more has ended, too.
+        end = _whole_end(part, offset) if written_on else part.size
+        if offset >= end:
+            return None
+        end = min(end, _line_border(part, offset, offset + _PIECE))
+        found: list[PlacedRecord] = []
+        for places, time in self._records(part, record_start(part, offset), end):
+            new = [place for place in places if place > self._last]
+            if new:
+                self._last = new[-1]
+                found.append(PlacedRecord(new, time))
+        self._forward = (number, end)
+        self.parts = self._series.parts
+        return found
+
+    def _back(self) -> Iterator[list[PlacedRecord]]:
+        for part in reversed(self.parts):
+            last = part.part == self._forward[0]
+            whole = self._forward[1] if last else part.size
+            first, end = 0, whole
+            if self._wanted.since is not None:
+                first = offset_at(part, self._wanted.since)
+            if self._wanted.until is not None:
+                end = min(end, offset_at(part, self._wanted.until, after=True))
+            self._read += whole - end
+            while end > first:
+                start = max(first, record_start(part, part.line_start(max(0, end - _PIECE))))
+                found = list(self._records(part, start, end))
+                if found:
+                    self._last = max(self._last, found[-1].places[-1])
+                self._read += end - start
+                end = start
+                yield found
+            self._read += first
+
+    def _records(self, part: LogFile, start: int, end: int) -> Iterator[PlacedRecord]:
+        while start < end:
+            stop = (
+                end
+                if end - start <= _LONGEST_PIECE
+                else _line_border(part, start, start + _LONGEST_PIECE)
+            )
+            # Of a line that is longer its beginning is looked at.
+            data = bytearray(part.read(start, min(stop - start, _LONGEST_PIECE)))
+            base = part.part << _OFFSET_BITS | start
+            for record in self._scanner.records(data):
+                yield PlacedRecord([base + at for at in record.lines], record.time)
+            start = stop
+
+
+def _whole_end(part: LogFile, start: int = 0) -> int:
+    """Where the last finished line ends."""
+    end = part.size
+    return end if part.last_bytes.endswith(b"\n") or not end else max(start, part.line_start(end))
+
+
+def _line_border(part: LogFile, start: int, wanted: int) -> int:
+    """Where a line begins at `wanted` or before it, but after `start`."""
+    if wanted >= part.size:
+        return part.size
+    begin = part.line_start(wanted)
+    return begin if begin > start else part.line_end(wanted)

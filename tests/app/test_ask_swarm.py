@@ -87,13 +87,19 @@ async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -
 
 
 async def test_no_swarm_is_a_state_until_this_machine_serves(services: FakeServices) -> None:
-    services.inference.warm_error = not_served("torbiz-demo", "No server runs in it.")
-    async with app_of(services).run_test(size=(80, 24)) as pilot:
+    services.inference.warm_error = not_served("torbiz-demo", "No server runs in it.", ((0, 8),), 8)
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "⚠ Nobody serves torbiz-demo now. Ctrl+S shares it.")
         assert "No server runs in it." not in screen_text(pilot.app)
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "No server runs in it.")
+        assert app.screen.query_one(QuestionInput).text == "go"
+        await pilot.press("escape")
         services.inference.warm_error = None
+        warmed = services.inference.warmed
         services.sharing.become(replace(SERVING, blocks=(0, 8)))
-        await until(pilot, lambda: services.inference.warmed == 2, "warmed again")
+        await until(pilot, lambda: services.inference.warmed > warmed, "warmed again")
         services.inference.become("ready")
         services.inference.lead(WHOLE)
         await until_gone(pilot, "obody serves")

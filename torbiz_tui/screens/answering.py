@@ -147,7 +147,8 @@ class AnsweringScreen(ModeScreen):
     def _stage_changed(self, stage: str) -> None:
         self.warming("" if stage == "ready" else STAGE_TITLES.get(stage, stage))
         route = self.services.inference.route
-        if stage and self._not_served is not None and not self._not_served.missing:
+        if route is None:
+            # A runner has begun or has ended: what was known of the servers holds no longer.
             self._forget_hindrance()
         self._route_changed(route)
 
@@ -196,7 +197,7 @@ class AnsweringScreen(ModeScreen):
     def hindered(self, error: NotServedError) -> None:
         """Nobody serves the model: say so, and how it can be mended."""
         self._not_served = error
-        if not error.missing:
+        if self.services.inference.route is None:
             line = self.query_one(RouteLine)
             line.problem = f"{error.what} {SHARE_KEY} shares it."
         self.refresh_bindings()
@@ -219,7 +220,8 @@ class AnsweringScreen(ModeScreen):
 
     def refuses(self) -> bool:
         """Whether a question cannot be answered, as is known already; says so again."""
-        if self._not_served is None or not self._not_served.missing:
+        route = self.services.inference.route
+        if self._not_served is None or route is None or route.complete:
             return False
         self._tell(self._not_served, again=True)
         return True

@@ -30,18 +30,19 @@ _WORDS_TABLE = bytes(
 class Matcher:
     """Recognises symptoms in single lines.
 
-    A line that has none of the words that the patterns need is passed over at once (about 1 µs);
-    the patterns themselves are tried only on what is left.
+    A line that lacks a word of every pattern is passed over at once (some 3 µs); the patterns
+    themselves are tried only where all of their words are there.
     """
 
     def __init__(self, symptoms: Sequence[Symptom]) -> None:
-        self._order = {symptom.id: number for number, symptom in enumerate(symptoms)}
-        self._by_word: dict[bytes, list[Symptom]] = {}
-        for symptom in symptoms:
-            words = {max(whole_words(pattern), key=len) for pattern in symptom.patterns}
-            for word in sorted(words):
-                self._by_word.setdefault(word.encode(), []).append(symptom)
-        self._no_word_of = frozenset(self._by_word).isdisjoint
+        self._symptoms = symptoms
+        self._by_word: dict[bytes, list[tuple[frozenset[bytes], int]]] = {}
+        for number, symptom in enumerate(symptoms):
+            for pattern in symptom.patterns:
+                words = [word.encode() for word in whole_words(pattern)]
+                longest = max(words, key=len)
+                self._by_word.setdefault(longest, []).append((frozenset(words), number))
+        self._has_no_word_of = frozenset(self._by_word).isdisjoint
 
     def match(self, line: str, place: Place | None = None) -> Symptom | None:
         """The symptom that a line shows, the first of several; without a place in any log."""
@@ -50,17 +51,19 @@ class Matcher:
         if _ESCAPE in line:
             line = sanitize_line(line)
         words = line.encode("utf-8", "replace").translate(_WORDS_TABLE).split()
-        if self._no_word_of(words):
+        if self._has_no_word_of(words):
             return None
-        found = {
-            symptom.id: symptom
-            for word in words
-            for symptom in self._by_word.get(word, ())
-            if place is None or place in symptom.places
+        present = frozenset(words)
+        numbers = {
+            number
+            for word in self._by_word.keys() & present
+            for needed, number in self._by_word[word]
+            if needed <= present
         }
-        for id_ in sorted(found, key=self._order.__getitem__):
-            if found[id_].expression.search(line):
-                return found[id_]
+        for number in sorted(numbers):
+            symptom = self._symptoms[number]
+            if (place is None or place in symptom.places) and symptom.expression.search(line):
+                return symptom
         return None
 
 

@@ -210,7 +210,7 @@ SERVER_SYMPTOMS = (
         id="bitsandbytes_without_gpu",
         title="bitsandbytes does not find a GPU.",
         patterns=(
-            "Required library version not found: libbitsandbytes_cuda",
+            "Required library version not found: libbitsandbytes_cuda\u2026",
             "compiled without GPU support",
             "'NoneType' object has no attribute 'cadam32bit_grad_fp32'",
         ),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torbiz_tui.commands.output import tell, write_json
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.setup.plan import StepState, StepStatus
 
 
-def write_steps_json(statuses: tuple[StepStatus, ...], outcome: ExitCode) -> None:
-    """Print the steps as one JSON object."""
+def write_steps_json(
+    statuses: tuple[StepStatus, ...],
+    outcome: ExitCode,
+    *,
+    findings: Sequence[Mapping[str, object]] | None = None,
+) -> None:
+    """Print the steps as one JSON object, with what the logs say where that was looked for."""
     steps = [
         {
             "id": status.id,
@@ -20,7 +27,10 @@ def write_steps_json(statuses: tuple[StepStatus, ...], outcome: ExitCode) -> Non
         }
         for status in statuses
     ]
-    write_json({"ready": outcome is ExitCode.OK, "steps": steps})
+    answer: dict[str, object] = {"ready": outcome is ExitCode.OK, "steps": steps}
+    if findings is not None:
+        answer["findings"] = findings
+    write_json(answer)
 
 
 def tell_outcome(statuses: tuple[StepStatus, ...], outcome: ExitCode) -> None:

@@ -134,6 +134,7 @@ class Transcript(TranscriptView):
         anchor = self._anchor()
         layout = self._layout_of
         row = int(self.scroll_y)
+        changed: Place | None = None
         for key in self._waiting:
             index = layout.index_of(key)
             item = layout.items[index]
@@ -143,8 +144,10 @@ class Transcript(TranscriptView):
             if anchor is not None and anchor.item == index and anchor.block >= fresh:
                 anchor = layout.place_in(index, row - start, fresh)
             self._came(item.height - before)
+            place = Place(index, fresh, 0)
+            changed = place if changed is None else min(changed, place)
         self._waiting.clear()
-        self._settle(anchor)
+        self._settle(anchor, changed)
         self._pause_s = max(_FLUSH_S, (time.perf_counter() - began) / _BUSY_SHARE)
 
     def _came(self, rows: int) -> None:

@@ -138,12 +138,14 @@ class Item:
             self._starts = list(accumulate(self.heights, initial=0))
         return self._starts
 
-    def measured(self, index: int, height: int) -> None:
-        """Correct a block's height."""
-        if self.heights[index] != height:
-            self.height += height - self.heights[index]
-            self.heights[index] = height
-            self._starts = None
+    def measured(self, index: int, height: int) -> bool:
+        """Correct a block's height; whether it was another."""
+        if self.heights[index] == height:
+            return False
+        self.height += height - self.heights[index]
+        self.heights[index] = height
+        self._starts = None
+        return True
 
 
 class TranscriptLayout:
@@ -253,7 +255,6 @@ class TranscriptLayout:
         while left >= (height := self._measure_block(index, at)) and at + 1 < len(blocks):
             left -= height
             at += 1
-        self._starts = None
         return Place(index, at, max(0, left))
 
     def letters_above(self, place: Place) -> int:
@@ -285,7 +286,6 @@ class TranscriptLayout:
         while seen < above and (next_at := self._before(*at)) is not None:
             seen += self._measure_block(*next_at)
             at = next_at
-        self._starts = None
         return Place(item, block, row)
 
     def last_place(self) -> Place:
@@ -311,12 +311,14 @@ class TranscriptLayout:
         item = self.items[index]
         if item.blocks is None:
             item.split(self._width)
+            self._starts = None
         assert item.blocks is not None
         return item.blocks
 
     def _measure_block(self, index: int, at: int) -> int:
         height = len(self.block_rows(self.blocks_of(index)[at]))
-        self.items[index].measured(at, height)
+        if self.items[index].measured(at, height):
+            self._starts = None
         return height
 
     # What is there

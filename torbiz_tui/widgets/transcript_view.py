@@ -59,9 +59,12 @@ class TranscriptView(ScrollView, can_focus=True, inherit_bindings=False):
             return None
         return self._layout_of.locate(int(self.scroll_y))
 
-    def _settle(self, anchor: Place | None) -> None:
-        """Measure what is in view and near it; the anchor stays in the first row."""
-        layout, height = self._layout_of, self._height
+    def _settle(self, anchor: Place | None, changed: Place | None = None) -> None:
+        """Measure what is in view and near it; the anchor stays in the first row.
+
+        Where the view stands as before, it is drawn from `changed` on; all of it without that.
+        """
+        layout, height, before = self._layout_of, self._height, self.scroll_y
         if not layout.items:
             self._following, row = True, 0
         elif self._following or anchor is None or anchor.item >= len(layout.items):
@@ -85,7 +88,13 @@ class TranscriptView(ScrollView, can_focus=True, inherit_bindings=False):
             self._placing = False
         if self.size.height and self.scroll_y >= self.max_scroll_y:
             self._following, self._new_lines = True, 0
-        self.refresh()
+        if changed is None or self.scroll_y != before:
+            self.refresh()
+            return
+        bottom = int(before) + height
+        # The last row may have the hint on it.
+        first = min(max(int(before), layout.row_of(changed)), bottom - 1)
+        self.refresh_lines(first, bottom - first)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow again as soon as the reader is back at the end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from torbiz_tui.widgets.question_input import QuestionInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from textual.app import SystemCommand
 
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from torbiz_tui.widgets.settings_panel import SettingsPanel
 
 _LONG_TEXT = 80
-COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
-COPIED_HERE = "On this machine's clipboard, and sent to your terminal (which decides itself)."
 _RECALLED = 1000
 BUSY = "An answer is being written; Escape stops it."
 
@@ -154,8 +150,8 @@ class AskScreen(TalkingScreen):
         if talk is self._shown:
             self.view.write(key, text)
 
-    def answer_ended(self) -> None:
-        """Its place in the list is another one."""
+    def list_changed(self) -> None:
+        """Show the list as it is now."""
         self._panes.conversations_changed()
 
     def put_back(self, text: str) -> None:
@@ -227,13 +223,7 @@ class AskScreen(TalkingScreen):
     def on_conversation_list_renamed(self, event: ConversationList.Renamed) -> None:
         """Show the title that the list has given."""
         if (talk := self.talks.get(event.conversation)) is not None:
-            self._rename(talk, event.title)
-
-    @work(group="rename", exit_on_error=False)
-    async def _rename(self, talk: Talk, title: str) -> None:
-        await talk.chat.rename(title)
-        self._panes.conversations_changed()
-        self.show_model()
+            self.rename_talk(talk, event.title)
 
     def on_conversation_list_deleted(self, event: ConversationList.Deleted) -> None:
         """Show another one instead."""
@@ -320,45 +310,6 @@ class AskScreen(TalkingScreen):
     def action_page_down(self) -> None:
         """Scroll the conversation; the field keeps the keys."""
         self.view.page(1)
-
-    def action_rename(self) -> None:
-        """Give the conversation another title."""
-        from torbiz_tui.screens.title import TitleScreen
-
-        talk = self.talk
-
-        def answered(title: str | None) -> None:
-            if title:
-                self._rename(talk, title)
-
-        self.app.push_screen(TitleScreen(talk.title), answered)
-
-    @on(TalkView.Export)
-    def action_export(self) -> None:
-        """Write the conversation to a file."""
-        from torbiz_tui.inference.export import write_export
-        from torbiz_tui.screens.export import ExportScreen
-
-        talk = self.talk
-
-        async def write(path: Path, overwrite: bool) -> None:
-            conversation = await talk.whole(self.services.history)
-            await asyncio.to_thread(write_export, conversation, path, overwrite=overwrite)
-
-        self.app.push_screen(ExportScreen(talk.title, write), self._exported)
-
-    def _exported(self, path: Path | None) -> None:
-        if path is not None:
-            self.notify(str(path), title="Written", markup=False)
-
-    @on(TalkView.Copy)
-    @work(group="copy", exit_on_error=False)
-    async def _copied(self, event: TalkView.Copy) -> None:
-        from torbiz_tui.clipboard import copy_locally
-
-        self.app.copy_to_clipboard(event.text)
-        here = await copy_locally(event.text)
-        self.notify(COPIED_HERE if here else COPIED, title=event.title, markup=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what there is something for."""

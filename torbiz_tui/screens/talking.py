@@ -1,4 +1,4 @@
-"""The conversations that are open, and the answers that are being received for them."""
+"""The conversations that are open, their answers, and what can be taken along of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import on, work
 
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import GenerateOptions
 from torbiz_tui.screens.answering import LOCAL, AnsweringScreen, swarm_name
+from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.base import as_torbiz_error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.worker import Worker
 
     from torbiz_tui.assembly import Services
     from torbiz_tui.inference.chat import Said
     from torbiz_tui.inference.conversations import Conversation
     from torbiz_tui.screens.ask_talk import Talk
+
+COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
+COPIED_HERE = "On this machine's clipboard, and sent to your terminal (which decides itself)."
 
 
 class TalkingScreen(AnsweringScreen):
@@ -40,8 +46,8 @@ class TalkingScreen(AnsweringScreen):
         """Put a text that was not asked into the field of the conversation that is shown."""
         raise NotImplementedError
 
-    def answer_ended(self) -> None:
-        """One of the answers has come to its end."""
+    def list_changed(self) -> None:
+        """The conversations, or their order, are others."""
 
     def talk_changed(self, talk: Talk) -> None:
         """Its messages are others, or it has come to rest."""
@@ -106,7 +112,7 @@ class TalkingScreen(AnsweringScreen):
                 self.give_back(talk, text)
             del self.answers[talk]
             talk.rest()
-            self.answer_ended()
+            self.list_changed()
             self._ask_waiting(talk)
 
     def _failed(self, talk: Talk, error: TorbizError) -> None:
@@ -147,3 +153,51 @@ class TalkingScreen(AnsweringScreen):
         elif (answer := self.answers.get(talk)) is not None:
             # The service stops all answers at once; who stops receiving stops only this one.
             answer.cancel()
+
+    # What can be taken along
+
+    def action_rename(self) -> None:
+        """Give the conversation another title."""
+        from torbiz_tui.screens.title import TitleScreen
+
+        talk = self.talk
+
+        def answered(title: str | None) -> None:
+            if title:
+                self.rename_talk(talk, title)
+
+        self.app.push_screen(TitleScreen(talk.title), answered)
+
+    @on(TalkView.Export)
+    def action_export(self) -> None:
+        """Write the conversation to a file."""
+        from torbiz_tui.inference.export import write_export
+        from torbiz_tui.screens.export import ExportScreen
+
+        talk = self.talk
+
+        async def write(path: Path, overwrite: bool) -> None:
+            conversation = await talk.whole(self.services.history)
+            await asyncio.to_thread(write_export, conversation, path, overwrite=overwrite)
+
+        self.app.push_screen(ExportScreen(talk.title, write), self._exported)
+
+    def _exported(self, path: Path | None) -> None:
+        if path is not None:
+            self.notify(str(path), title="Written", markup=False)
+
+    @on(TalkView.Copy)
+    @work(group="copy", exit_on_error=False)
+    async def _copied(self, event: TalkView.Copy) -> None:
+        from torbiz_tui.clipboard import copy_locally
+
+        self.app.copy_to_clipboard(event.text)
+        here = await copy_locally(event.text)
+        self.notify(COPIED_HERE if here else COPIED, title=event.title, markup=False)
+
+    @work(group="rename", exit_on_error=False)
+    async def rename_talk(self, talk: Talk, title: str) -> None:
+        """Give a conversation another title."""
+        await talk.chat.rename(title)
+        self.list_changed()
+        self.show_model()

@@ -15,7 +15,7 @@ from typing import Any
 from chat_answer import Route
 from chat_errors import ChatError, is_out_of_memory, refused_length
 from log_lines import runner_logger
-from server_stream import ServerGoneError, ServerStream, StoppedError, WireFormat
+from server_stream import ServerGoneError, ServerStream, SessionEndedError, StoppedError, WireFormat
 from state_buffer import StateBuffer
 from swarm_route import SwarmRoute, can_rewind, hops_of
 
@@ -170,7 +170,7 @@ class SwarmSession:
                 trouble = trouble or _Trouble(time.monotonic())
                 self._recover(error, step, trouble)
         self._position = end
-        if trouble is not None:
+        if trouble is not None and trouble.told:
             self.watch.recovered(time.monotonic() - began, self.route)
         return step.states[:, -tokens:].to(device=inputs.device, dtype=inputs.dtype)
 
@@ -258,7 +258,9 @@ class SwarmSession:
                 raise trouble.full
             self._route.spans(first, end, log=False)  # raises when nobody is left
             raise cause
-        if not any(low <= first and end <= high for low, high in trouble.told):
+        # Opened anew where it was, an idle session that has ended is no news.
+        ended = isinstance(cause, SessionEndedError) and trouble.attempts == 1
+        if not ended and not any(low <= first and end <= high for low, high in trouble.told):
             trouble.told.add((first, end))
             self.watch.recovering(first, end)
         delay = self._manager.get_retry_delay(trouble.attempts - 1)

@@ -16,7 +16,8 @@ _NAMED = re.compile(
     r"|authorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic)\s+"
     r"|['\"](?:hf_token|node_token|access_token|api_key|apikey|token)['\"]\s*:\s*['\"]"
     r"|[?&](?:token|api_key|apikey|key|access_token|sig|signature|x-amz-signature)=)"
-    r"([^\s&'\",]+)"
+    # A program that insists on a key is given the word `none`.
+    r"((?!none\b)[^\s&'\",]+)"
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", re.IGNORECASE)
 

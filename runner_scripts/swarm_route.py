@@ -15,6 +15,7 @@ from chat_answer import Hop, Route
 from chat_errors import ChatError, as_ranges, missing_blocks
 from log_lines import runner_logger
 from server_stream import StoppedError
+from swarm_rejoining import rejoin_when_alone
 
 PROBE_TIMEOUT_S = 1.5
 REFRESH_TIMEOUT_S = 5.0
@@ -106,6 +107,7 @@ class SwarmRoute:
             try:
                 spans = self.spans(0, total, log=False)
             except ChatError as error:
+                rejoin_when_alone(self._manager, PROBE_TIMEOUT_S)
                 self._update()  # for the next look
                 ranges = tuple((first, end) for first, end in error.missing or ())
                 return Route(total, missing=ranges)

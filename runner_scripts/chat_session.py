@@ -27,8 +27,6 @@ logger = runner_logger()
 # Below this, handing the output layer's work to other threads costs more than it saves, and much
 # more when the machine is busy.
 SMALL_HEAD_PARAMETERS = 16_000_000
-# How long a stopped answer's session waits for what the person does instead.
-STOPPED_KEPT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,8 @@ class SwarmModel:
                     _abandon(conversation)
                 self._pool.give_back(conversation, stopped=reason == "cancelled")
                 if reason == "cancelled":
-                    self._close_stopped_later()
+                    # Who stops an answer may not come back: the servers' caches are free at once.
+                    self._pool.close_idle(0, stopped_only=True)
 
     def _answer(self, answer: Answer, prompt: EncodedPrompt, conversation: Conversation) -> str:
         request = answer.request
@@ -225,14 +224,6 @@ class SwarmModel:
         if tokens and tokens[-1] in stop_ids:
             text += self._format.token_text(tokens[-1])
         conversation.held.add(text, total)
-
-    def _close_stopped_later(self) -> None:
-        def close() -> None:
-            self._pool.close_idle(STOPPED_KEPT_S, stopped_only=True)
-
-        timer = threading.Timer(STOPPED_KEPT_S + 0.1, close)
-        timer.daemon = True
-        timer.start()
 
     @property
     def has_chat_template(self) -> bool:

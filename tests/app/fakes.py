@@ -218,7 +218,7 @@ class FakeInference:
     async def release(self, conversation: str) -> None:
         self.released.append(conversation)
 
-    async def cancel(self) -> None:
+    async def cancel(self, conversation: str = "") -> None:
         self._cancelled.set()
 
     async def close(self) -> None:

@@ -66,7 +66,7 @@ class FakeAnswers:
         finally:
             self.closed += 1
 
-    async def cancel(self) -> None:
+    async def cancel(self, conversation: str = "") -> None:
         """End the answer at the event that it waits for."""
         self._cancelled.set()
 

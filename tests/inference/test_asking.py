@@ -122,6 +122,20 @@ async def test_cancel_ends_every_answer_and_keeps_what_came(program: Program) ->
     assert text_of(await program.ask("go on")) == "go on "
 
 
+async def test_a_cancel_of_one_conversation_leaves_the_others(program: Program) -> None:
+    other: asyncio.Task[list[ChatEvent]] | None = None
+    first: list[ChatEvent] = []
+    async for event in program.inference.ask([Message("user", "a")], ENDLESS, conversation="1"):
+        if isinstance(event, TokenReceived) and other is None:
+            other = asyncio.create_task(program.ask("the other"))
+            await asyncio.sleep(0)  # it begins, and waits
+            await program.inference.cancel("1")
+        first.append(event)
+    assert other is not None
+    assert end_of(first).finish_reason == "cancelled"
+    assert text_of(await other) == "the other "
+
+
 async def test_a_runner_that_hangs_is_ended_by_a_cancel(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,8 +50,8 @@ class Answering(Protocol):
     ) -> AsyncIterator[ChatEvent]:
         """Answer the last of the messages."""
 
-    async def cancel(self) -> None:
-        """Stop the running answers."""
+    async def cancel(self, conversation: str = "") -> None:
+        """Stop the running answers of a conversation."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Chat:
         self._service = service
         self._keeping = Keeping(history, conversation)
         self._answering = False
+        self._asked_as = ""
         self._told = False
 
     @property
@@ -134,8 +135,8 @@ class Chat:
 
     async def stop(self) -> None:
         """Stop the running answer; it ends with AnswerDone, and its text is kept."""
-        if self._answering:
-            await self._service.cancel()
+        if self._answering and self._asked_as:
+            await self._service.cancel(self._asked_as)
 
     async def choose_branch(self, turn_id: int, step: int) -> tuple[Turn, ...]:
         """Go to the next (1) or the previous (-1) sibling of a turn, and on as it last went.
@@ -214,6 +215,7 @@ class Chat:
     async def _receive(self, find_place: Callable[[], _Place]) -> AsyncGenerator[Said, None]:
         self._must_rest()
         self._answering = True
+        self._asked_as = ""
         try:
             await self._keeping.catch_up()
             place = find_place()
@@ -266,8 +268,10 @@ class Chat:
 
     def _events(self) -> AsyncGenerator[ChatEvent, None]:
         now = self.conversation
+        # Kept for a stop: it changes when the conversation is stored only later.
+        self._asked_as = self._keeping.key
         events = self._service.ask(
-            messages_for(now.system_prompt, now.turns), now.options, conversation=self._keeping.key
+            messages_for(now.system_prompt, now.turns), now.options, conversation=self._asked_as
         )
         return cast("AsyncGenerator[ChatEvent, None]", events)
 

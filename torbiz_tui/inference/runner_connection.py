@@ -19,7 +19,8 @@ _ENDED_S = 1.0
 class PendingAnswer:
     """An answer that somebody waits for, from before its question is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, conversation: str = "") -> None:
+        self.conversation = conversation
         self.messages: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue()
         self.connection: RunnerConnection | None = None
         self.sent_as = ""

@@ -134,12 +134,12 @@ class InferenceService:
         """Continue a text as it stands; otherwise as `ask`."""
         return self._answer(generate(prompt, options))
 
-    async def cancel(self) -> None:
-        """Stop all running answers; each ends with `AnswerDone`.
+    async def cancel(self, conversation: str = "") -> None:
+        """Stop the running answers of a conversation, or all; each ends with `AnswerDone`.
 
         A runner that does not react within 5 s is ended.
         """
-        answers = list(self._answers)
+        answers = [one for one in self._answers if conversation in ("", one.conversation)]
         for answer in answers:
             await _cancel(answer)
         waiting = [asyncio.ensure_future(answer.ended.wait()) for answer in answers]
@@ -214,7 +214,7 @@ class InferenceService:
     # An answer
 
     async def _answer(self, request: Mapping[str, Any]) -> AsyncIterator[ChatEvent]:
-        answer = PendingAnswer()
+        answer = PendingAnswer(str(request.get("conversation", "")))
         self._answers.append(answer)
         connection: RunnerConnection | None = None
         done = False

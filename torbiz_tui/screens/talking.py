@@ -148,10 +148,9 @@ class TalkingScreen(AnsweringScreen):
     async def stop(self, talk: Talk) -> None:
         """Stop the answer of a conversation; what has come of it is kept."""
         talk.stopped = True
-        if len(self.answers) == 1 and talk.chat.answering:
+        if talk.chat.answering:
             await talk.chat.stop()
         elif (answer := self.answers.get(talk)) is not None:
-            # The service stops all answers at once; who stops receiving stops only this one.
             answer.cancel()
 
     # What can be taken along

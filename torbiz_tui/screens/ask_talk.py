@@ -13,6 +13,7 @@ from torbiz_tui.inference.conversations import Conversation, Turn
 from torbiz_tui.inference.events import (
     STAGE_TITLES,
     AnswerStarted,
+    Hop,
     Recovered,
     Recovering,
     RouteChanged,
@@ -69,6 +70,7 @@ class Talk:
         self._pieces: list[str] = []
         self._key: int | None = None
         self._dropped: int | None = None
+        self._hops: tuple[Hop, ...] = ()
         self._notes: dict[int, str] = {}
 
     @property
@@ -140,6 +142,7 @@ class Talk:
             self._stage(event.stage)
         elif isinstance(event, AnswerStarted):
             self._dropped = event.dropped_messages
+            self._hops = event.route.hops
             new = event.prompt_tokens - event.reused_tokens
             self.do(f"Reading {new} new token{'' if new == 1 else 's'}")
             self._listener.talk_changed(self)
@@ -165,5 +168,8 @@ class Talk:
 
     def _recovered(self, event: Recovered) -> None:
         if self._key is not None:
-            self._notes[self._key] = f"another server took over after {duration(event.seconds)}"
+            others = event.route.hops != self._hops
+            what = "another server took over" if others else "it was interrupted, and went on"
+            self._notes[self._key] = f"{what} after {duration(event.seconds)}"
+        self._hops = event.route.hops
         self.do("Writing" if self._pieces else WAITING)

@@ -29,7 +29,6 @@ This page is made from what the program itself looks for in its logs and in what
 the strings as they are printed, what they mean, and what to do. Case does not matter, and `…` is
 whatever varies. You need not search for them yourself:
 
-- **Logs** marks such lines and explains them;
 - `torbiz-tui doctor` says which of them are in the last 200 lines of each log, the newest first;
 - Setup, Share and Ask name the cause when they fail.
 

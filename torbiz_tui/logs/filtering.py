@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from torbiz_tui.logs.parsing import LEVELS, Folding, Parsed, parse
+from torbiz_tui.logs.parsing import LEVELS, Folding, Parsed, parse, without_engine_stamp
 from torbiz_tui.logs.query import Query
 
 _HELD_LINES = 1000
@@ -75,9 +75,13 @@ def levels_from(lowest: str) -> frozenset[str]:
 def parse_record(lines: Sequence[str]) -> Parsed:
     """What a line says of itself, with all that was folded into it: a bare traceback is an error."""
     parsed = parse(lines[0])
-    if not parsed.level and any(line.startswith(_TRACEBACK) for line in lines):
+    if not parsed.level and any(map(_begins_traceback, lines)):
         return parsed._replace(level="error")
     return parsed
+
+
+def _begins_traceback(line: str) -> bool:
+    return without_engine_stamp(line).startswith(_TRACEBACK)
 
 
 class LineFilter:
@@ -91,7 +95,8 @@ class LineFilter:
         self._last_time: datetime | None = None
         # Lines of a traceback that fits but for its text, which may follow.
         self._held: list[str] = []
-        self._fits = False
+        self._fits = self._fits_as_error = False
+        self._has_text = False
         self._in = False
 
     def feed(self, lines: Sequence[str]) -> list[str]:
@@ -105,17 +110,18 @@ class LineFilter:
         for line in lines:
             if not self._folding.continues(line):
                 self._begin(line)
-            elif not self._in and line.startswith(_TRACEBACK) and not self._held:
-                # The level of what began without one.
-                self._fits = self._fits or self._fits_as_traceback(line)
-            if not self._fits:
-                continue
+            elif _begins_traceback(line):
+                # What began without a level has got one.
+                self._fits = self._fits or self._fits_as_error
             if self._in:
                 found.append(line)
                 continue
+            if not (self._fits or self._fits_as_error):
+                continue
             self._held.append(line)
             del self._held[:-_HELD_LINES]
-            if self._query is None or self._query.matches_text(line):
+            self._has_text = self._has_text or self._matches(line)
+            if self._fits and self._has_text:
                 self._in = True
                 found += self._held
                 self._held.clear()
@@ -123,17 +129,19 @@ class LineFilter:
 
     def _begin(self, line: str) -> None:
         self._held.clear()
-        self._in = False
-        if not self._wanted.needs_parsing:
-            self._fits = True
-            return
-        parsed = parse(line)
-        self._last_time = parsed.time or self._last_time
-        self._fits = self._wanted.fits(parsed._replace(time=self._last_time), self._source)
+        self._in = self._has_text = False
+        self._fits, self._fits_as_error = True, False
+        if self._wanted.needs_parsing:
+            parsed = parse(line)
+            self._last_time = parsed.time or self._last_time
+            parsed = parsed._replace(time=self._last_time)
+            self._fits = self._wanted.fits(parsed, self._source)
+            self._fits_as_error = not parsed.level and self._wanted.fits(
+                parsed._replace(level="error"), self._source
+            )
 
-    def _fits_as_traceback(self, line: str) -> bool:
-        parsed = parse(line)._replace(time=self._last_time)
-        return self._wanted.fits(parsed, self._source)
+    def _matches(self, line: str) -> bool:
+        return self._query is None or self._query.matches_text(line)
 
 
 _SOME_LEVEL = {

@@ -101,6 +101,7 @@ class Follower:
         part = self._series.part(self._part)
         # Known before the rest of the old file is read: only then that is its rest.
         successor = self._series.part_after(self._part)
+        moved_on = self._series.has_moved_on(self._part)
         if part is not None:
             part.look()
             data = part.read(self._position, min(_CHUNK, part.size - self._position))
@@ -111,7 +112,7 @@ class Follower:
             if data:
                 self._position += len(data)
                 return self._assembler.feed(data)
-        if successor is None or (part is not None and not successor.size):
+        if successor is None or (part is not None and not moved_on):
             self.caught_up = True
             return []
         self._part, self._position = successor.part, 0

@@ -80,9 +80,9 @@ class LogFile:
         """Emptied since, or emptied and written again: what was known of it is void."""
         self.linked = True
         """Whether it has a name, be it another one."""
-        self._size = 0
+        # In one piece, for other threads: the size, and the last bytes before it.
+        self._end = (0, b"")
         self._stamp: tuple[int, int] | None = None
-        self._last_bytes = b""
         self._index = LineIndex(self.read)
         self._lock = threading.Lock()
         self._counting = False
@@ -92,28 +92,33 @@ class LogFile:
     @property
     def size(self) -> int:
         """Its bytes when it was last looked at."""
-        return self._size
+        return self._end[0]
 
     @property
     def last_bytes(self) -> bytes:
         """The 64 bytes before `size`, or as many as there are: they tell a copy of it."""
-        return self._last_bytes
+        return self._end[1]
 
     @property
     def known(self) -> int:
         """How many lines were counted so far; an unfinished last one counts when complete."""
-        open_end = self.complete and self._last_bytes and not self._last_bytes.endswith(b"\n")
+        open_end = self.complete and self.last_bytes and not self.last_bytes.endswith(b"\n")
         return self._index.newlines + bool(open_end)
 
     @property
     def complete(self) -> bool:
         """Whether all lines up to `size` were counted, so that they have numbers."""
-        return self._index.size >= self._size
+        return self._index.size >= self.size
 
     @property
     def progress(self) -> float:
         """The part of the file that was counted, 0 to 1."""
-        return min(1.0, self._index.size / self._size) if self._size else 1.0
+        return min(1.0, self._index.size / self.size) if self.size else 1.0
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Its size and the time of its last change in ns, as of the last look."""
+        return self._stamp
 
     @property
     def modified(self) -> float:
@@ -123,7 +128,7 @@ class LogFile:
     def look(self) -> bool:
         """Take in what was appended, and see whether it was truncated; whether anything changed.
 
-        Cheap enough for every frame.
+        Cheap enough for every frame; for one thread.
         """
         descriptor = self._descriptor
         if descriptor is None or self.truncated:
@@ -140,25 +145,36 @@ class LogFile:
         if stamp == self._stamp and time_ns() - status.st_mtime_ns > _TICK_NS:
             return False
         self._stamp = stamp
-        # A file that was emptied and has outgrown its old size shows it in what stands there.
-        old = self._last_bytes
-        at = self._size - len(old)
-        if status.st_size < self._size or (old and self.read(at, len(old)) != old):
+        if not self.intact(status.st_size):
             self.truncated = True
             return True
-        if status.st_size == self._size:
+        if status.st_size == self.size:
             return False
         tail_at = max(0, status.st_size - _REMEMBERED)
         last_bytes = self.read(tail_at, status.st_size - tail_at)
-        self._size = tail_at + len(last_bytes)
-        self._last_bytes = last_bytes
+        self._end = (tail_at + len(last_bytes), last_bytes)
         self._count()
         return True
 
-    def leads_here(self) -> bool:
-        """Whether its name still leads to this file."""
+    def intact(self, size: int | None = None) -> bool:
+        """Whether what was known of it is still there; of `size` bytes, if these are known.
+
+        What another thread has read in the meantime is worth nothing if it is not.
+        """
+        known, last_bytes = self._end
+        if size is None:
+            descriptor = self._descriptor
+            if descriptor is None:
+                return False
+            size = os.fstat(descriptor.number).st_size
+        # A file that was emptied and has outgrown its old size shows it in what stands there.
+        at = known - len(last_bytes)
+        return size >= known and self.read(at, len(last_bytes)) == last_bytes
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a path leads to this file."""
         try:
-            status = self.path.stat()
+            status = path.stat()
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self.identity
@@ -177,14 +193,14 @@ class LogFile:
         ).start()
 
     def _count(self) -> None:
-        if self._size - self._index.size > _COUNTED_AT_ONCE:
+        if self.size - self._index.size > _COUNTED_AT_ONCE:
             # A first look at a big file waits for `start_index`.
             if self._index.size:
                 self.start_index(self._on_change)
             return
         with self._lock:
             if not self._counting:
-                self._index.extend(self.read(self._index.size, self._size - self._index.size))
+                self._index.extend(self.read(self._index.size, self.size - self._index.size))
 
     def _count_all(self) -> None:
         buffer = bytearray(_CHUNK)
@@ -192,7 +208,7 @@ class LogFile:
         while True:
             descriptor = self._descriptor
             position = self._index.size
-            wanted = min(_CHUNK, self._size - position)
+            wanted = min(_CHUNK, self.size - position)
             length = 0
             if descriptor is not None and not self.truncated and wanted > 0:
                 # Reading lets other threads run, some thousand times a second.
@@ -200,7 +216,7 @@ class LogFile:
                 self._index.extend(buffer, min(length, wanted))
             if not length:
                 with self._lock:
-                    if descriptor is not None and self._index.size < self._size and wanted <= 0:
+                    if descriptor is not None and self._index.size < self.size and wanted <= 0:
                         continue
                     self._counting = False
                 break
@@ -232,7 +248,7 @@ class LogFile:
 
     def tail(self, count: int) -> list[RawLine]:
         """The last lines, read backwards from the end: needs no index."""
-        return self.lines_before(self._size, count)
+        return self.lines_before(self.size, count)
 
     def lines_before(self, offset: int, count: int) -> list[RawLine]:
         """The `count` lines that end at or before a line's beginning, oldest first."""
@@ -242,7 +258,7 @@ class LogFile:
 
     def start_before(self, offset: int, count: int) -> int:
         """Where the `count`-th line before a line's beginning begins; 0 when there are fewer."""
-        position = min(offset, self._size)
+        position = min(offset, self.size)
         if position > 0 and self.read(position - 1, 1) == b"\n":
             position -= 1
         while position > 0 and count > 0:
@@ -261,7 +277,7 @@ class LogFile:
         self, offset: int, count: int, *, end: int | None = None, number: int | None = None
     ) -> list[RawLine]:
         """The lines from one that begins at `offset` on; `number` is that one's, if known."""
-        end = self._size if end is None else min(end, self._size)
+        end = self.size if end is None else min(end, self.size)
         lines: list[RawLine] = []
         wanted = min(LONGEST_READ, _FEW_BYTES * max(1, count))
         while offset < end and len(lines) < count:
@@ -293,7 +309,7 @@ class LogFile:
 
     def line_end(self, offset: int) -> int:
         """Where the line ends, with its line feed, that the byte at `offset` is in."""
-        return min(self._size, self._newline_from(offset, self._size) + 1)
+        return min(self.size, self._newline_from(offset, self.size) + 1)
 
     def whole(self, line: RawLine, limit: int = 64 * 2**20) -> bytes:
         """All bytes of a line that was cut, for copying; `limit` bytes at most."""

@@ -80,17 +80,26 @@ class LogSeries:
         given.
         """
         before = self.parts
-        here = bool(before) and before[-1].leads_here()
+        here = bool(before) and before[-1].is_at(self.path)
+        empty = before[-1].stamp if here and not before[-1].size else None
         change = Change.NOTHING
         # One that was renamed may still be written to.
-        for part in before[-2:]:
+        for part in before:
             if part.look() and not part.truncated:
                 change = Change.GREW
-        for part in before[-2:]:
-            if part.truncated:
+        gone = [part for part in before if part.truncated]
+        for part in gone:
+            change = Change.TRUNCATED
+            if part is before[-1]:
                 self._replace_truncated(part)
-                change = Change.TRUNCATED
+            else:
+                self._remove(part)
         if here and before[-1].truncated:
+            self._open_current()
+        elif empty and before[-1].stamp != empty and (missed := self._new_siblings(before[-1])):
+            # It was written, copied and truncated while nobody looked.
+            self._remove(before[-1])
+            self._add(missed)
             self._open_current()
         if not here and self._open_current():
             change = Change.ROTATED if before and change is not Change.TRUNCATED else change
@@ -108,6 +117,10 @@ class LogSeries:
         """The first part with a higher number."""
         return next((part for part in self.parts if part.part > number), None)
 
+    def has_moved_on(self, number: int) -> bool:
+        """Whether something was written to a part with a higher number."""
+        return any(part.size for part in self.parts if part.part > number)
+
     def close(self) -> None:
         """Close all files."""
         for part in self.parts:
@@ -118,16 +131,22 @@ class LogSeries:
         """Add the file that the path leads to, and those rotated away since the last look."""
         try:
             current = LogFile(self.path)
-        except FileNotFoundError:
-            self.problem = ""
-            return False
         except OSError as error:
-            self.problem = error.strerror or str(error)
-            return False
+            missing = isinstance(error, FileNotFoundError)
+            self.problem = "" if missing else error.strerror or str(error)
+            # It may have come and been rotated away since the last look.
+            added = self._new_siblings()
+            self._add(added)
+            return bool(added)
         self.problem = ""
-        added = self._new_siblings(current) if self.parts else []
+        added = self._new_siblings(current)
         self._add([*added, current])
         return True
+
+    def _remove(self, gone: LogFile) -> None:
+        gone.close()
+        self.parts = tuple(part for part in self.parts if part is not gone)
+        self.version += 1
 
     def _replace_truncated(self, part: LogFile) -> None:
         """Take the copy that was made of a file before it was emptied, if there is one."""
@@ -186,16 +205,10 @@ class LogSeries:
 
     def _drop_deleted(self, read_from: int) -> bool:
         # Its space is given back only when nobody has it open.
-        gone = [
-            part
-            for part in self.parts[:-2]
-            if not (read_from and part.part >= read_from) and not part.look() and not part.linked
-        ]
+        gone = [part for part in self.parts[:-2] if not part.linked]
+        gone = [part for part in gone if not (read_from and part.part >= read_from)]
         for part in gone:
-            part.close()
-        if gone:
-            self.parts = tuple(part for part in self.parts if part not in gone)
-            self.version += 1
+            self._remove(part)
         return bool(gone)
 
 

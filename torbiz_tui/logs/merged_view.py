@@ -40,7 +40,7 @@ class MergedView:
         self.cut = False
         wanted = wanted or Filter()
         self._sources = [
-            _Source(index, RecordReader(series, wanted, name), series)
+            _Source(index, RecordReader(series, wanted, name, timed=True), series)
             for index, (name, series) in enumerate(logs.items())
         ]
         self._limit = limit

@@ -83,7 +83,7 @@ class Parsed(NamedTuple):
     """A line's parts, as far as it has them.
 
     `time` is aware; a stamp without a zone is taken as the local time of this machine, one without
-    a year as of the latest year that does not put it into the future. `level` is one of `LEVELS`
+    a year as of the latest year that puts it a day into the future at most. `level` is one of `LEVELS`
     or empty, `source` the logger or the place in the code, `message_at` where the message begins in
     the text.
     """

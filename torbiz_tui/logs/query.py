@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 
 from torbiz_tui.errors import TorbizError
@@ -32,7 +33,9 @@ class Query:
         self._folded = plain == plain.lower()
         flags = re.IGNORECASE if self._folded else 0
         try:
-            self._shown = re.compile(text if regex else re.escape(text), flags)
+            # What a person types may be a warning's matter; stderr belongs to the screen.
+            with warnings.catch_warnings(action="ignore"):
+                self._shown = re.compile(text if regex else re.escape(text), flags)
         except (re.error, OverflowError, RecursionError) as error:
             raise TorbizError(
                 f"{text!r} is no regular expression.",
@@ -48,7 +51,8 @@ class Query:
         elif not regex:
             self._bytes = re.compile(_either_case(text), re.IGNORECASE)
         elif not _NEEDS_TEXT.search(text):
-            self._bytes = re.compile(text.encode(), flags | re.MULTILINE)
+            with warnings.catch_warnings(action="ignore"):
+                self._bytes = re.compile(text.encode(), flags | re.MULTILINE)
 
     def spans(self, shown: str) -> list[tuple[int, int]]:
         """Where it stands in a line as it is shown, for marking it."""

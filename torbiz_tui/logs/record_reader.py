@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from time import sleep
 from typing import NamedTuple
 
 from torbiz_tui.logs.filtering import Filter
 from torbiz_tui.logs.log_file import LogFile
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.records import RecordScanner, record_start
-from torbiz_tui.logs.times import offset_at
+from torbiz_tui.logs.times import offset_at, time_before
 
 _PIECE = 256 * 1024
 _LONGEST_PIECE = 4 * 2**20
 _OFFSET_BITS = 48
+_NEXT_LOOK_S = 0.01
 
 
 class PlacedRecord(NamedTuple):
-    """The places of a record's lines (see `RawLine.place`), and the time it tells."""
+    """The places of a record's lines (see `RawLine.place`), and the time it tells.
+
+    Where it was asked for, the time of one that tells none is that of the line before it.
+    """
 
     places: list[int]
     time: datetime | None
@@ -27,7 +32,10 @@ class PlacedRecord(NamedTuple):
 class RecordReader:
     """Reads one log in both directions from where its last finished line ended at first."""
 
-    def __init__(self, series: LogSeries, wanted: Filter, source: str = "") -> None:
+    def __init__(
+        self, series: LogSeries, wanted: Filter, source: str = "", *, timed: bool = False
+    ) -> None:
+        self._timed = timed
         self._series = series
         self._wanted = wanted
         self._scanner = RecordScanner(wanted, source)
@@ -54,7 +62,7 @@ class RecordReader:
         number, offset = self._forward
         part = self._series.part(number)
         successor = self._series.part_after(number)
-        written_on = successor is None or not successor.size
+        written_on = not self._series.has_moved_on(number)
         if part is None or (not written_on and offset >= part.size):
             if successor is None:
                 return None
@@ -66,7 +74,11 @@ class RecordReader:
             return None
         end = min(end, _line_border(part, offset, offset + _PIECE))
         found: list[PlacedRecord] = []
-        for places, time in self._records(part, record_start(part, offset), end):
+        records = list(self._records(part, record_start(part, offset), end))
+        if not part.intact():
+            # It was emptied; the series will know at its next look.
+            return None
+        for places, time in records:
             new = [place for place in places if place > self._last]
             if new:
                 self._last = new[-1]
@@ -76,7 +88,8 @@ class RecordReader:
         return found
 
     def _back(self) -> Iterator[list[PlacedRecord]]:
-        for part in reversed(self.parts):
+        for known in reversed(self.parts):
+            part = known
             last = part.part == self._forward[0]
             whole = self._forward[1] if last else part.size
             first, end = 0, whole
@@ -88,6 +101,14 @@ class RecordReader:
             while end > first:
                 start = max(first, record_start(part, part.line_start(max(0, end - _PIECE))))
                 found = list(self._records(part, start, end))
+                while not part.intact():
+                    # A copy may have taken its place, at the next look of the series.
+                    sleep(_NEXT_LOOK_S)
+                    yield []
+                    replaced = self._series.part(part.part)
+                    if replaced is None:
+                        return
+                    found = list(self._records(part := replaced, start, end))
                 if found:
                     self._last = max(self._last, found[-1].places[-1])
                 self._read += end - start
@@ -105,8 +126,15 @@ class RecordReader:
             # Of a line that is longer its beginning is looked at.
             data = bytearray(part.read(start, min(stop - start, _LONGEST_PIECE)))
             base = part.part << _OFFSET_BITS | start
-            for record in self._scanner.records(data):
-                yield PlacedRecord([base + at for at in record.lines], record.time)
+            last: datetime | None = None
+            for lines, told in self._scanner.records(data):
+                time = told
+                if self._timed and told is None:
+                    # With all records there the last one is the one before.
+                    known = last if self._wanted.empty else None
+                    time = known or time_before(part, start + lines[0]) or last
+                last = time
+                yield PlacedRecord([base + at for at in lines], time)
             start = stop
 
 

@@ -30,8 +30,8 @@ def bound(
 ) -> bool:
     """Rotate a log that has grown past `max_bytes` while the process group `writers` appends to it.
 
-    Whole lines go to `<name>.1`, an unfinished last one stays. `kept` rotated files are left.
-    Returns whether it was rotated. Raises OSError, and then has lost nothing.
+    It goes to `<name>.1`, and `kept` rotated files are left. While its last line is not finished
+    it waits for the next time, up to twice the size. Returns whether it was rotated. Raises OSError, and then has lost nothing.
     """
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -44,20 +44,20 @@ def bound(
         copy = file.with_name(f".{file.name}.rotating")
         target = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            with contextlib.ExitStack() as undo:
-                undo.callback(copy.unlink, missing_ok=True)
-                # Most of it is copied while they go on.
-                copied = _copy(descriptor, target, 0)
-                with _stopped(writers):
-                    copied = _copy(descriptor, target, copied)
-                    unfinished = _cut_unfinished(target, copied)
-                    _shift(file, kept)
-                    copy.rename(file.with_name(f"{file.name}.1"))
-                    os.ftruncate(descriptor, 0)
-                    if unfinished:
-                        _append(file, unfinished)
+            # Most of it is copied while they go on.
+            copied = _copy(descriptor, target, 0)
+            with _stopped(writers):
+                copied = _copy(descriptor, target, copied)
+                finished = os.pread(target, 1, copied - 1) == b"\n"
+                if not finished and copied < 2 * max_bytes:
+                    # Torn lines are worse than a bigger file.
+                    return False
+                _shift(file, kept)
+                copy.rename(file.with_name(f"{file.name}.1"))
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(target)
+            copy.unlink(missing_ok=True)
         return True
     finally:
         os.close(descriptor)
@@ -67,23 +67,6 @@ def _copy(source: int, target: int, position: int) -> int:
     while data := os.pread(source, _CHUNK, position):
         position += os.pwrite(target, data, position)
     return position
-
-
-def _cut_unfinished(target: int, size: int) -> bytes:
-    """Take the beginning of a line from the end of the copy."""
-    start = max(0, size - _CHUNK)
-    end = os.pread(target, size - start, start)
-    at = end.rfind(b"\n") + 1
-    if not at:
-        # One line of a megabyte: it is torn.
-        return b""
-    os.ftruncate(target, start + at)
-    return end[at:]
-
-
-def _append(file: Path, data: bytes) -> None:
-    with file.open("ab", buffering=0) as stream:
-        stream.write(data)
 
 
 def _shift(file: Path, kept: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from torbiz_tui.logs.stamps import with_local_times
 from torbiz_tui.paths import Paths
 
+_LOG = re.compile(r"([^.].*\.log)(?:\.\d{1,6})?")
 _KNOWN = (
     ("seeder", "petals_seeder.log", "The hosted Petals server"),
     ("container", "container.log", "The container, as the engine logged it"),
@@ -28,8 +30,8 @@ class LogSource:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was logged."""
-        return self.file.is_file()
+        """Whether anything was logged, be it only in files that were rotated away."""
+        return self.file.is_file() or self.file.with_name(f"{self.file.name}.1").is_file()
 
     def shown(self, lines: Sequence[str]) -> Sequence[str]:
         """The lines as a person reads them: an engine's stamps as the time of this place."""
@@ -37,13 +39,27 @@ class LogSource:
 
 
 def log_sources(paths: Paths, *, container: bool = False) -> list[LogSource]:
-    """The known sources in a fixed order, then every other `*.log` in the folder.
+    """The known sources in a fixed order, then every other log in the folder; ask again any time.
 
     Where nothing is hosted in a container (`container` is false) its log is only there if it was
-    written earlier.
+    written earlier. What was rotated away (`app.log.1`) belongs to its log.
     """
     known = [LogSource(name, paths.logs / file, title) for name, file, title in _KNOWN]
     known = [one for one in known if one.name != "container" or container or one.exists]
-    names = {source.file.name for source in known}
-    others = sorted(file for file in paths.logs.glob("*.log") if file.name not in names)
-    return known + [LogSource(file.stem, file, file.name) for file in others]
+    names = {source.file.name for source in known} | {file for _, file, _ in _KNOWN}
+    others = sorted({log for log in map(_log_name, _files(paths.logs)) if log} - names)
+    return known + [LogSource(log.removesuffix(".log"), paths.logs / log, log) for log in others]
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        return [file.name for file in folder.iterdir() if file.is_file()]
+    except OSError:
+        # Whoever opens a log there is told why it cannot be read.
+        return []
+
+
+def _log_name(file: str) -> str:
+    """The log that a file belongs to; empty for what is no log."""
+    found = _LOG.fullmatch(file)
+    return found[1] if found is not None else ""

@@ -12,12 +12,22 @@ from torbiz_tui.logs.sanitizing import without_colours
 
 _LOOKED_AT = 500
 _BATCH = 20
+_LOOKED_BACK = 50
 _LOOKED_THROUGH = 16 * 1024
 
 
 def line_time(line: RawLine) -> datetime | None:
     """The time that a line tells."""
     return parse(without_colours(decode_line(line.data[:400]))).time
+
+
+def time_before(part: LogFile, offset: int) -> datetime | None:
+    """The time of the line before one that begins at `offset`, or of one not far before it."""
+    for line in reversed(part.lines_before(offset, _LOOKED_BACK)):
+        time = line_time(line)
+        if time is not None:
+            return time
+    return None
 
 
 def line_at(series: LogSeries, moment: datetime) -> RawLine | None:

@@ -63,7 +63,7 @@ class WholeView:
         """How many lines there are, as far as is known."""
         if self._counted:
             return sum(part.known for part in self.series.parts)
-        return len(self._tail)
+        return self._tail_count
 
     @property
     def complete(self) -> bool:
@@ -88,9 +88,9 @@ class WholeView:
             count, first = count + first, 0
         if not self._counted:
             part = self.series.part(self._tail_part)
-            if part is None or count <= 0 or first >= len(self._tail):
+            count = min(count, self._tail_count - first)
+            if part is None or count <= 0:
                 return []
-            count = min(count, len(self._tail) - first)
             return part.lines_after(self._tail[first], count)
         found: list[RawLine] = []
         for part in self.series.parts:
@@ -104,7 +104,7 @@ class WholeView:
         """Where that line stands now; if it is not here, the first line after it."""
         if not self._counted:
             if line.part != self._tail_part:
-                return 0 if line.part < self._tail_part else len(self._tail)
+                return 0 if line.part < self._tail_part else self._tail_count
             return bisect_left(self._tail, line.offset)
         index = 0
         for part in self.series.parts:
@@ -116,13 +116,19 @@ class WholeView:
             index += part.known
         return index
 
+    @property
+    def _tail_count(self) -> int:
+        # Where the next line will begin is known before there is one.
+        begun = bool(self._tail) and self._tail[-1] == self._tail_end
+        return len(self._tail) - begun
+
     def look(self) -> bool:
         """Take in what has come; whether anything changed."""
-        counted, tail = self._counted, len(self._tail)
+        counted, tail = self._counted, self._tail_count
         change = self.series.look()
         self._take()
         grew = change is not Change.NOTHING
-        return grew or counted != self._counted or tail != len(self._tail)
+        return grew or counted != self._counted or tail != self._tail_count
 
     def close(self) -> None:
         """Nothing runs here."""
@@ -140,7 +146,7 @@ class WholeView:
             start = max(0, part.size - self._tail_bytes)
             self._tail_part = part.part
             self._tail_end = start = part.line_start(start)
-            self._tail = array("Q", [start] if part.size > start else [])
+            self._tail = array("Q", [start])
         # Where lines begin in what was not looked at yet.
         while self._tail_end < part.size:
             data = part.read(self._tail_end, min(self._tail_bytes, part.size - self._tail_end))

@@ -36,16 +36,18 @@ class Watch:
         self.path = path
         self._on_change = on_change
         self._signature = _signature(path)
+        self._closed = False
 
     def check(self) -> None:
         """Tell if the file is another or has changed."""
         signature = _signature(self.path)
-        if signature != self._signature:
+        if signature != self._signature and not self._closed:
             self._signature = signature
             self._on_change()
 
     def close(self) -> None:
         """Stop watching it."""
+        self._closed = True
         _watcher.remove(self)
 
 

@@ -1,0 +1,77 @@
+"""Bounding a log that a program has open: no line of it is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from torbiz_tui.logs.following import Follower
+from torbiz_tui.logs.rotation import bound
+
+_WRITER = """
+import os, sys
+number = 0
+while number < 200_000:
+    os.write(1, b"".join(b"line %d\\n" % (number + more) for more in range(20)))
+    number += 20
+"""
+
+
+def test_a_program_that_never_pauses_loses_no_line(tmp_path: Path) -> None:
+    """Neither for who follows, nor in the files that are left."""
+    file = tmp_path / "server.log"
+    follower = Follower(file)
+    lines: list[str] = []
+    with file.open("ab") as log:
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITER], stdout=log, start_new_session=True
+        )
+    rotated = 0
+    ended = False
+    while not ended:
+        ended = writer.poll() is not None
+        rotated += bound(file, writers=writer.pid, max_bytes=300_000, kept=100)
+        while True:
+            lines += follower.read()
+            if follower.caught_up:
+                break
+    assert writer.returncode == 0
+    assert rotated > 1
+    assert lines == [f"line {number}" for number in range(200_000)]
+    kept = [tmp_path / f"server.log.{number}" for number in range(rotated, 0, -1)]
+    assert b"".join(one.read_bytes() for one in [*kept, file]).count(b"\n") == 200_000
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
+        one.name for one in [*kept, file]
+    )
+
+
+def test_only_so_many_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    for number in range(4):
+        with file.open("ab") as stream:
+            stream.write(b"%d\n" % number)
+        assert bound(file, max_bytes=1, kept=2)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {
+        "a.log": b"",
+        "a.log.1": b"3\n",
+        "a.log.2": b"2\n",
+    }
+
+
+def test_a_line_that_is_not_finished_waits(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(b"one\ntw")
+    assert not bound(file, max_bytes=4, kept=1)
+    assert file.read_bytes() == b"one\ntw"
+    with file.open("ab") as stream:
+        stream.write(b"o and much more without an end")
+    assert bound(file, max_bytes=4, kept=1)
+
+
+def test_what_is_small_or_no_file_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    assert not bound(file, max_bytes=4)
+    file.write_bytes(b"one\n")
+    assert not bound(file, max_bytes=4)
+    assert file.read_bytes() == b"one\n"

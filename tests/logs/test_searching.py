@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.logs import query, scanning
-from torbiz_tui.logs.literals import required_text
+from torbiz_tui.logs import literals, scanning
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.query import Query
+from torbiz_tui.logs.required_texts import required_texts
 from torbiz_tui.logs.searching import Search
 from torbiz_tui.logs.views import WholeView
 
@@ -66,7 +66,7 @@ def check(lines: list[str], text: str, *, regex: bool, final_newline: bool) -> N
 @example(["É"], "é", True, 800)
 def test_texts(lines: list[str], text: str, final_newline: bool, often: int) -> None:
     """By their rarest byte, and where none is rare."""
-    with mock.patch.object(scanning, "_PIECE", 16), mock.patch.object(query, "_OFTEN", often):
+    with mock.patch.object(scanning, "_PIECE", 16), mock.patch.object(literals, "_OFTEN", often):
         check(lines, text, regex=False, final_newline=final_newline)
 
 
@@ -88,13 +88,14 @@ def test_what_a_pattern_requires_is_in_all_it_matches(pattern: str, text: str) -
     except re.error:
         return
     if found is not None:
-        assert required_text(pattern) in text
+        assert all(one in text for one in required_texts(pattern))
 
 
 def test_what_is_required_is_found() -> None:
-    assert required_text(r"block (\d+):(\d+) failed") == " failed"
-    assert required_text(r"petals\.server.*timeout") == "petals.server"
-    assert required_text("a|b") == required_text("(?i)a") == required_text("[abc]*") == ""
+    assert required_texts(r"block (\d+):(\d+) failed") == ["block ", ":", " failed"]
+    assert required_texts(r"petals\.server.*timeout") == ["petals.server", "timeout"]
+    for pattern in ("a|b", "(?i)a", "[abc]*", "a?"):
+        assert required_texts(pattern) == []
 
 
 def test_a_pattern_that_is_none_is_told() -> None:

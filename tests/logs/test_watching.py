@@ -49,7 +49,6 @@ async def test_a_change_is_told(tmp_path: Path, change: Change) -> None:
     file = tmp_path / "a.log"
     file.write_bytes(b"one\n")
     with changes(file) as told:
-        await _ready(file, told)
         change(file)
         assert await told.wait(10)
 
@@ -61,7 +60,6 @@ async def test_files_that_come_and_links_that_turn(tmp_path: Path) -> None:
         (tmp_path / name / "a.log").write_bytes(name.encode())
     (tmp_path / "link").symlink_to(tmp_path / "one" / "a.log")
     with changes(tmp_path / "later.log", tmp_path / "link") as told:
-        await _ready(tmp_path / "later.log", told)
         (tmp_path / "later.log").write_bytes(b"here\n")
         assert await told.wait(10)
         with (tmp_path / "one" / "a.log").open("ab") as stream:
@@ -72,23 +70,10 @@ async def test_files_that_come_and_links_that_turn(tmp_path: Path) -> None:
         assert await told.wait(10)
 
 
-async def _ready(file: Path, told: watching.Changes) -> None:
-    """Until the thread watches: what was done before is told only when it looks."""
-    existed = file.exists()
-    while True:
-        file.touch()
-        if await told.wait(0.2):
-            break
-    if not existed:
-        file.unlink()
-        assert await told.wait(10)
-
-
 async def test_nothing_is_told_of_other_files_or_afterwards(tmp_path: Path) -> None:
     file = tmp_path / "a.log"
     file.write_bytes(b"one\n")
     with changes(file) as told:
-        await _ready(file, told)
         (tmp_path / "b.log").write_bytes(b"other\n")
         assert not await told.wait(0.3)
     file.write_bytes(b"more\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,16 +143,22 @@ class LineFilter:
         return self._query is None or self._query.matches_text(line)
 
 
-_SOME_LEVEL = {
-    "warning": r"WARN|[Ww]arn| W\d{4} |^W\d{4} ",
-    "error": r"ERR|[Ee]rr|[Ee]xception|EXCEPTION|Traceback|Interrupt|Exit|Killed|Aborted|Segmentation|^E\d{4} ",
-    "critical": r"CRIT|[Cc]rit|FATAL|[Ff]atal|PANIC|[Pp]anic|EMERG|[Ee]merg|ALERT|[Aa]lert|^F\d{4} ",
+# At least one of these stands in every line of a level; the last ones are of glog (E1124 …).
+_SIGNS: dict[str, tuple[bytes, ...]] = {
+    "warning": (b"WARN", b"arning", b"warn", b"Warn", b"W0", b"W1"),
+    "error": (
+        *(b"ERR", b"rror", b'"err"', b"xception", b"EXCEPTION", b"raceback", b"Interrupt"),
+        *(b"Exit", b"Killed", b"Aborted", b"Segmentation", b"E0", b"E1"),
+    ),
+    "critical": (
+        *(b"CRIT", b"crit", b"Crit", b"FATAL", b"atal", b"PANIC", b"anic", b"EMERG", b"merg"),
+        *(b"ALERT", b"lert", b"F0", b"F1"),
+    ),
 }
 
 
-def level_candidates(levels: frozenset[str]) -> re.Pattern[bytes] | None:
-    """What stands in every record of these levels; None when any line may be of one of them."""
-    if not levels or not levels <= set(_SOME_LEVEL):
-        return None
-    pattern = "|".join(_SOME_LEVEL[level] for level in sorted(levels))
-    return re.compile(pattern.encode(), re.MULTILINE)
+def signs_of(levels: frozenset[str]) -> tuple[bytes, ...]:
+    """What to look for in lines of these levels; empty when any line may be of one of them."""
+    if not levels or not levels <= set(_SIGNS):
+        return ()
+    return tuple(sign for level in sorted(levels) for sign in _SIGNS[level])

@@ -1,87 +1,81 @@
-"""What text a regular expression cannot match without."""
+"""Finding texts in bytes as fast as that goes."""
 
 from __future__ import annotations
 
-_ENDS_RUN = ".^$"
-_OPTIONAL = "*?{"
-_KNOWN_GROUPS = ("(?:", "(?=", "(?!", "(?<", "(?P")
+from collections.abc import Iterator
+
+_SAMPLE = 256 * 1024
+# So many places of one byte in a sample make looking at each slower than a plain search.
+_OFTEN = 800
 
 
-def required_text(pattern: str) -> str:
-    """The longest text that every match of a pattern has in it, as far as that is easy to see.
+class Literal:
+    """Finds the rarest of some texts, and that by its rarest byte where that is rare.
 
-    Empty when there is none, or when it takes more than a look: alternatives, flags, groups.
+    The C library's memchr, which looks for a byte, is many times faster than a search for a text.
     """
-    runs: list[str] = []
-    run = ""
-    at = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if character == "|":
-            return ""
-        if character in "([":
-            after = _after_group(pattern, at) if character == "(" else _after_class(pattern, at)
-            if after is None:
-                return ""
-            runs.append(run)
-            run, at = "", after
-            continue
-        literal, after = character, at + 1
-        if character == "\\":
-            literal, after = pattern[at + 1 : at + 2], at + 2
-            if literal.isalnum() or not literal:
-                # A class, an anchor, a reference, a code.
-                if literal in "xuUN01234567":
-                    return ""
-                literal = ""
-        elif character in _ENDS_RUN + "*+?{})]":
-            literal = ""
-        following = pattern[after : after + 1]
-        if not literal or (following and following in _OPTIONAL):
-            runs.append(run)
-            run = ""
-        else:
-            run += literal
-            if following == "+":
-                runs.append(run)
-                run = ""
-        if character == "{":
-            after = max(after, pattern.find("}", at) + 1)
-        at = after
-    runs.append(run)
-    return max(runs, key=len)
+
+    def __init__(self, needles: list[bytes], folded: bool) -> None:
+        self._needles = [needle.lower() for needle in needles] if folded else needles
+        self._needle = self._needles[0]
+        self._folded = folded and any(needle.lower() != needle.upper() for needle in needles)
+        self._anchor: tuple[int, tuple[bytes, ...]] | None = None
+        self._tuned = False
+
+    def positions(self, data: bytearray, end: int) -> Iterator[int]:
+        """Where it stands in `data[:end]`, once a line."""
+        if not self._tuned and end:
+            self._tune(data, min(end, _SAMPLE))
+        at = 0
+        if self._anchor is None:
+            text = bytes(data[:end]).lower() if self._folded else data
+            while (at := text.find(self._needle, at, end)) != -1:
+                yield at
+                at = _next_line(data, at, end)
+            return
+        seen = 0
+        for at in self._by_anchor(data, end):
+            seen += 1
+            yield at
+        # Where it has become frequent another byte may be rarer now.
+        self._tuned = seen < _OFTEN
+
+    def _by_anchor(self, data: bytearray, end: int) -> Iterator[int]:
+        assert self._anchor is not None
+        inside, forms = self._anchor
+        size = len(self._needle)
+        next_at = [data.find(form, inside, end) for form in forms]
+        line = 0
+        while True:
+            at = min((one for one in next_at if one != -1), default=-1)
+            if at == -1:
+                return
+            start = at - inside
+            if start >= line and start + size <= end:
+                piece = bytes(data[start : start + size])
+                if (piece.lower() if self._folded else piece) == self._needle:
+                    yield start
+                    line = _next_line(data, start, end)
+            onward = max(at + 1, line + inside)
+            next_at = [
+                one if one == -1 or one >= onward else data.find(form, onward, end)
+                for one, form in zip(next_at, forms, strict=True)
+            ]
+
+    def _tune(self, data: bytearray, end: int) -> None:
+        self._tuned = True
+        sample = bytes(data[:end]).lower() if self._folded else bytes(data[:end])
+        # Of those that are as rare the longest.
+        self._needle = min(self._needles, key=lambda one: (sample.count(one), -len(one)))
+        best, self._anchor = _OFTEN * end // _SAMPLE + 1, None
+        for inside in range(len(self._needle)):
+            form = self._needle[inside : inside + 1]
+            both = {form, form.upper()} if self._folded else {form}
+            count = sum(data.count(one, 0, end) for one in both)
+            if count < best:
+                best, self._anchor = count, (inside, tuple(sorted(both)))
 
 
-def _after_group(pattern: str, at: int) -> int | None:
-    """Where a group has ended; None when it is not understood."""
-    if pattern.startswith("(?", at) and not pattern.startswith(_KNOWN_GROUPS, at):
-        return None
-    depth = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if character == "\\":
-            at += 2
-            continue
-        if character == "[":
-            after = _after_class(pattern, at)
-            if after is None:
-                return None
-            at = after
-            continue
-        depth += (character == "(") - (character == ")")
-        at += 1
-        if not depth:
-            return at
-    return None
-
-
-def _after_class(pattern: str, at: int) -> int | None:
-    """Where a character class has ended."""
-    at += 2 if pattern.startswith("[^", at) else 1
-    if pattern.startswith("]", at):
-        at += 1
-    while at < len(pattern):
-        if pattern[at] == "]":
-            return at + 1
-        at += 2 if pattern[at] == "\\" else 1
-    return None
+def _next_line(data: bytearray, at: int, end: int) -> int:
+    stop = data.find(b"\n", at, end)
+    return end if stop == -1 else stop + 1

@@ -72,6 +72,7 @@ _CHAIN = (
     "The above exception was the direct cause",
     "  + Exception Group Traceback",
 )
+_CONTINUING = (" ", "\t", *_CHAIN)
 _TIME_KEYS = ("time", "timestamp", "ts", "@timestamp", "asctime", "created")
 _LEVEL_KEYS = ("level", "levelname", "severity", "lvl", "log.level")
 _SOURCE_KEYS = ("logger", "name", "source", "component", "module", "caller")
@@ -215,6 +216,23 @@ def _moment(day: str, date: str, clock: str, zone: str) -> datetime | None:
     return None
 
 
+HEAD = re.compile(
+    rb"^(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) )?"
+    rb"(?:\d{4}-\d\d-\d\d[T ]|[A-Z][a-z][a-z] [ \d]\d )\d\d:\d\d:\d\d[.,]\d+Z? "
+    rb"\[(INFO|DEBUG|WARN|WARNING|ERROR|CRITICAL)\](?: \[([^\]\s]{1,160})\])? ?",
+    re.MULTILINE,
+)
+"""The beginning of lines of hivemind's and of this program, for going through many of them.
+
+Its groups are the level and the source, as `parse` gives them but for their names.
+"""
+
+
+def known_head(level: bytes, source: bytes | None) -> Parsed:
+    """What `HEAD` has found, without the time."""
+    return Parsed(None, _LEVEL_OF[level.decode()], (source or b"").decode("utf-8", "replace"))
+
+
 class Folding:
     """Tells which lines belong to the one before: tracebacks and what is indented.
 
@@ -229,17 +247,19 @@ class Folding:
     def continues(self, text: str) -> bool:
         """Whether the next line, `text`, belongs to the line before it."""
         text = without_engine_stamp(text)
-        if not text.strip():
+        if not text or text.isspace():
             return self._traceback
-        if continuation(text):
+        if text.startswith(_CONTINUING):
             belongs = self._started
             self._traceback = self._traceback or text.startswith(_CHAIN)
             self._indented = text.startswith((" ", "\t"))
-        else:
+        elif self._traceback:
             # The last line of a traceback says what was raised.
-            belongs = self._traceback and self._indented and not has_head(text)
+            belongs = self._indented and not has_head(text)
             self._traceback = belongs
             self._indented = False
+        else:
+            belongs = self._indented = False
         self._started = True
         return belongs
 
@@ -247,12 +267,12 @@ class Folding:
 def continuation(text: str) -> bool:
     """Whether a line by itself looks as if it went on with the one before."""
     text = without_engine_stamp(text)
-    return text.startswith((" ", "\t", *_CHAIN)) and not text.isspace()
+    return text.startswith(_CONTINUING) and not text.isspace()
 
 
 def without_engine_stamp(text: str) -> str:
     """The line that a container wrote, without the stamp that its engine put before it."""
-    if text[:1].isdigit():
+    if text[10:11] == "T" and text[:1].isdigit():
         stamp = _STAMP.match(text)
         if stamp is not None and _is_engine_stamp(stamp):
             return text[stamp.end() + 1 :]

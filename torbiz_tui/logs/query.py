@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.decoding import decode_line
-from torbiz_tui.logs.literals import required_text
+from torbiz_tui.logs.literals import Literal
+from torbiz_tui.logs.required_texts import required_texts
 
-_SAMPLE = 256 * 1024
-# So many places of one byte in a sample make looking at each slower than a plain search.
-_OFTEN = 800
-# What `bytes` and `str` patterns understand differently.
-_NEEDS_TEXT = re.compile(r"\$|\\[ZzwWdDsS]|\(\?|[^\x00-\x7f]")
+# What `bytes` and `str` patterns understand differently also where all is ASCII, and what is
+# different in the middle of a text.
+_NEEDS_TEXT = re.compile(r"\$|\\[AZz]|\(\?|[^\x00-\x7f]")
 
 
 class Query:
@@ -43,11 +42,13 @@ class Query:
                 remedy="Mend it, or search for it as plain text.",
                 code="bad_pattern",
             ) from error
-        self._literal: _Literal | None = None
+        self._literal: Literal | None = None
         self._bytes: re.Pattern[bytes] | None = None
-        literal = required_text(text) if regex else text
-        if (len(literal) > 1 or not regex) and (literal.isascii() or not self._folded):
-            self._literal = _Literal(literal.encode("utf-8", "surrogateescape"), self._folded)
+        literals = [one for one in required_texts(text) if len(one) > 1] if regex else [text]
+        literals = [one for one in literals if one.isascii() or not self._folded]
+        if literals:
+            encoded = [one.encode("utf-8", "surrogateescape") for one in literals]
+            self._literal = Literal(encoded, self._folded)
         elif not regex:
             self._bytes = re.compile(_either_case(text), re.IGNORECASE)
         elif not _NEEDS_TEXT.search(text):
@@ -71,6 +72,11 @@ class Query:
         return self.matches_text(decode_line(data))
 
     @property
+    def slow(self) -> bool:
+        """Whether it takes long for a little: there is no text to look for first."""
+        return self._literal is None
+
+    @property
     def overlap(self) -> int:
         """How many bytes of a line read in pieces have to be read again with the next piece."""
         return len(self.text.encode("utf-8", "surrogateescape")) if not self.regex else 4096
@@ -81,7 +87,7 @@ class Query:
             for at in self._literal.positions(data, end):
                 if not self.regex or self.matches(_line_around(data, at, end)):
                     yield at
-        elif self._bytes is not None:
+        elif self._bytes is not None and (not self.regex or bytes(data[:end]).isascii()):
             yield from self._by_pattern(self._bytes, data, end)
         else:
             yield from self._by_line(data, end)
@@ -107,74 +113,9 @@ class Query:
             at = stop + 1
 
 
-class _Literal:
-    """Finds a text by its rarest byte where that is rare: the C library's memchr is the fastest."""
-
-    def __init__(self, needle: bytes, folded: bool) -> None:
-        self._needle = needle.lower() if folded else needle
-        self._folded = folded and needle.lower() != needle.upper()
-        self._anchor: tuple[int, tuple[bytes, ...]] | None = None
-        self._tuned = False
-
-    def positions(self, data: bytearray, end: int) -> Iterator[int]:
-        """Where it stands in `data[:end]`, once a line."""
-        if not self._tuned and end:
-            self._tune(data, min(end, _SAMPLE))
-        at = 0
-        if self._anchor is None:
-            text = bytes(data[:end]).lower() if self._folded else data
-            while (at := text.find(self._needle, at, end)) != -1:
-                yield at
-                at = _next_line(data, at, end)
-            return
-        seen = 0
-        for at in self._by_anchor(data, end):
-            seen += 1
-            yield at
-        # Where it has become frequent another byte may be rarer now.
-        self._tuned = seen < _OFTEN
-
-    def _by_anchor(self, data: bytearray, end: int) -> Iterator[int]:
-        assert self._anchor is not None
-        inside, forms = self._anchor
-        size = len(self._needle)
-        next_at = [data.find(form, inside, end) for form in forms]
-        line = 0
-        while True:
-            at = min((one for one in next_at if one != -1), default=-1)
-            if at == -1:
-                return
-            start = at - inside
-            if start >= line and start + size <= end:
-                piece = bytes(data[start : start + size])
-                if (piece.lower() if self._folded else piece) == self._needle:
-                    yield start
-                    line = _next_line(data, start, end)
-            onward = max(at + 1, line + inside)
-            next_at = [
-                one if one == -1 or one >= onward else data.find(form, onward, end)
-                for one, form in zip(next_at, forms, strict=True)
-            ]
-
-    def _tune(self, data: bytearray, end: int) -> None:
-        self._tuned = True
-        best, self._anchor = _OFTEN * end // _SAMPLE + 1, None
-        for inside in range(len(self._needle)):
-            form = self._needle[inside : inside + 1]
-            both = {form, form.upper()} if self._folded else {form}
-            count = sum(data.count(one, 0, end) for one in both)
-            if count < best:
-                best, self._anchor = count, (inside, tuple(sorted(both)))
-
-
 def _line_around(data: bytearray, at: int, end: int) -> bytes:
     stop = data.find(b"\n", at, end)
     return bytes(data[data.rfind(b"\n", 0, at) + 1 : end if stop == -1 else stop])
-
-
-def _next_line(data: bytearray, at: int, end: int) -> int:
-    stop = data.find(b"\n", at, end)
-    return end if stop == -1 else stop + 1
 
 
 def _either_case(text: str) -> bytes:

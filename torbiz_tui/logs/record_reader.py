@@ -38,7 +38,7 @@ class RecordReader:
         self._timed = timed
         self._series = series
         self._wanted = wanted
-        self._scanner = RecordScanner(wanted, source)
+        self._scanner = RecordScanner(wanted, source, timed=timed)
         self.parts = series.parts
         """The parts that have been read from."""
         last = self.parts[-1] if self.parts else None

@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from torbiz_tui.logs.decoding import decode_line
-from torbiz_tui.logs.filtering import Filter, level_candidates, parse_record
+from torbiz_tui.logs.filtering import Filter, parse_record, signs_of
+from torbiz_tui.logs.literals import Literal
 from torbiz_tui.logs.log_file import LogFile
 from torbiz_tui.logs.pacing import Pace
-from torbiz_tui.logs.parsing import Folding, continuation, has_head
+from torbiz_tui.logs.parsing import HEAD, Folding, continuation, has_head, known_head
 from torbiz_tui.logs.sanitizing import without_colours
 
 _LONGEST_LOOKED_AT = 4096
 _LINES_BACK = 2000
+_LINES_PARSED = 8
+_HEADS_REMEMBERED = 10_000
 
 
 class Record(NamedTuple):
@@ -25,19 +28,24 @@ class Record(NamedTuple):
 
 
 class RecordScanner:
-    """Finds what fits a filter in whole lines of a log; `source` is the log's name."""
+    """Finds what fits a filter in whole lines of a log; `source` is the log's name.
 
-    def __init__(self, wanted: Filter, source: str = "") -> None:
+    It tells the times of records only if `timed` is set, or if the filter asks for them.
+    """
+
+    def __init__(self, wanted: Filter, source: str = "", *, timed: bool = False) -> None:
         self._wanted = wanted
         self._source = source
         self._query = wanted.query()
-        self._levels = level_candidates(wanted.levels)
+        self._signs = [Literal([sign], folded=False) for sign in signs_of(wanted.levels)]
+        self._fits: dict[tuple[bytes, bytes | None], bool] = {}
+        self._timed = timed or wanted.since is not None or wanted.until is not None
         self._pace = Pace()
 
     def records(self, data: bytearray) -> Iterator[Record]:
         """Fitting records; `data` are whole lines, the first of which begins a record."""
-        if self._query is None and self._levels is None:
-            yield from self._of_all(data)
+        if self._query is None and not self._signs:
+            yield from self._of_all(data) if self._timed else self._by_head(data)
             return
         done = 0
         for at in self._candidates(data):
@@ -52,15 +60,44 @@ class RecordScanner:
     def _candidates(self, data: bytearray) -> Iterator[int]:
         if self._query is not None:
             yield from self._query.positions(data, len(data))
-        elif self._levels is not None:
-            for found in self._levels.finditer(data):
-                yield found.start()
+            return
+        found: list[int] = []
+        for sign in self._signs:
+            self._pace.breathe()
+            found += sign.positions(data, len(data))
+        yield from sorted(found)
 
-    def _of_all(self, data: bytearray) -> Iterator[Record]:
+    def _by_head(self, data: bytearray) -> Iterator[Record]:
+        """As `_of_all`, but where line follows line with a usual head these are taken as they are."""
+        start, level, source = 0, b"", None
+        for found in HEAD.finditer(data):
+            self._pace.breathe()
+            if found.start() > start or level:
+                yield from self._segment(data, start, found.start(), level, source)
+            start = found.start()
+            level, source = found.groups()
+        yield from self._segment(data, start, len(data), level, source)
+
+    def _segment(
+        self, data: bytearray, start: int, end: int, level: bytes, source: bytes | None
+    ) -> Iterator[Record]:
+        if not level or _line_end(data, start) + 1 < end:
+            yield from self._of_all(data, start, end)
+            return
+        fits = self._fits.get((level, source))
+        if fits is None:
+            if len(self._fits) > _HEADS_REMEMBERED:
+                self._fits.clear()
+            fits = self._wanted.fits(known_head(level, source), self._source)
+            self._fits[level, source] = fits
+        if fits:
+            yield Record([start], None)
+
+    def _of_all(self, data: bytearray, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         folding = Folding()
         lines: list[int] = []
-        start = 0
-        while start < len(data):
+        stop = len(data) if stop is None else stop
+        while start < stop:
             end = _line_end(data, start)
             if not folding.continues(_text(data, start, end)) and lines:
                 self._pace.breathe()
@@ -69,15 +106,15 @@ class RecordScanner:
                 lines = []
             lines.append(start)
             start = end + 1
-        if lines and (record := self._fitting(data, lines, len(data))) is not None:
+        if lines and (record := self._fitting(data, lines, stop)) is not None:
             yield record
 
     def _fitting(self, data: bytearray, lines: list[int], end: int) -> Record | None:
-        if self._query is not None and not self._wanted.needs_parsing:
+        if not self._timed and not self._wanted.needs_parsing:
             return Record(lines, None)
         ends = [*lines[1:], end]
         # Only a traceback's beginning matters beyond the first line.
-        shown = list(zip(lines, ends, strict=True))[:8]
+        shown = list(zip(lines, ends, strict=True))[:_LINES_PARSED]
         parsed = parse_record([_text(data, start, stop) for start, stop in shown])
         return Record(lines, parsed.time) if self._wanted.fits(parsed, self._source) else None
 

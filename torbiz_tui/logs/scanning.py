@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 
 from torbiz_tui.logs.log_file import LogFile
+from torbiz_tui.logs.pacing import Pace
 from torbiz_tui.logs.query import Query
 
-# Small enough for the processor's cache, and a match of all of it takes about a millisecond.
+# Small enough for the processor's cache, and for other threads to get their turn in time.
 _PIECE = 256 * 1024
+_SLOW_PIECE = 64 * 1024
 _NEVER = threading.Event()
 
 
@@ -21,7 +23,8 @@ def matching_lines(
     In a line longer than 256 KiB a regular expression is not found over the edges of such pieces
     if it matches more than 4 KiB.
     """
-    buffer = bytearray(max(_PIECE, 4 * query.overlap))
+    pace = Pace()
+    buffer = bytearray(max(min(_PIECE, _SLOW_PIECE) if query.slow else _PIECE, 4 * query.overlap))
     position = line = start
     last = -1
     while position < end and not stop.is_set():
@@ -31,7 +34,9 @@ def matching_lines(
         whole = buffer.rfind(b"\n", 0, length) + 1
         at_end = position + length >= end
         used = length if at_end or not whole else whole
+        pace.breathe()
         for at in query.positions(buffer, used):
+            pace.breathe()
             begin = buffer.rfind(b"\n", 0, at) + 1
             found = position + begin if begin else line
             if found != last:

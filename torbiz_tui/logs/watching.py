@@ -149,6 +149,9 @@ class _Watcher:
             if folders != watched:
                 watched = folders
                 notify = self._notify(folders)
+                # What changed before it watched.
+                for one in watches:
+                    one.check()
             reliable = notify is not None and sys.platform == "linux" and not _any_remote(folders)
             look_s = _LOOK_S if reliable else _LOOK_WITHOUT_NOTIFY_S
             if notify is None:

@@ -40,7 +40,7 @@ PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 QUESTION = "How does a swarm serve a model?"
 ANSWER_TOKENS = 256
 LIMIT_S = 600.0
-CTRL_Q, ENTER = "\x11", "\r"
+CTRL_N, CTRL_Q, ENTER = "\x0e", "\x11", "\r"
 Messages = list[dict[str, str]]
 
 
@@ -147,6 +147,9 @@ class App:
 
     def ask(self, text: str) -> Timed:
         """Type a question, and time from its first word on the screen to its note."""
+        # In a new conversation no earlier note is drawn again.
+        self._terminal.send(CTRL_N)
+        self._terminal.wait_for("Ask a question below")
         seen = len(self._terminal.written)
         begun = time.perf_counter()
         self._terminal.send(text + ENTER)
@@ -218,7 +221,9 @@ def cold(make: Callable[[], Any]) -> float:
 def measure(python: Path, model: Path, home: Path, rounds: int) -> dict[str, Rows]:
     """All methods on one model."""
     rows = {name: Rows() for name in "abcde"}
-    server = ServerProcess(python, model, "--new-swarm").wait_serving()
+    # Room for the sessions of all methods: bare Petals would wait for it forever.
+    room = ("--attn-cache-tokens", "32768")
+    server = ServerProcess(python, model, "--new-swarm", *room).wait_serving()
     try:
         peer = server.address
         make: dict[str, Callable[[], Any]] = {

@@ -81,7 +81,7 @@ class LogSeries:
         """
         before = self.parts
         here = bool(before) and before[-1].is_at(self.path)
-        empty = before[-1].stamp if here and not before[-1].size else None
+        empty = before[-1].stamp if before and not before[-1].size else None
         change = Change.NOTHING
         # One that was renamed may still be written to.
         for part in before:
@@ -94,14 +94,12 @@ class LogSeries:
                 self._replace_truncated(part)
             else:
                 self._remove(part)
-        if here and before[-1].truncated:
-            self._open_current()
-        elif empty and before[-1].stamp != empty and (missed := self._new_siblings(before[-1])):
+        reopen = here and before[-1].truncated
+        if empty and before[-1].stamp != empty and self._missed_before(before[-1], here=here):
             # It was written, copied and truncated while nobody looked.
             self._remove(before[-1])
-            self._add(missed)
-            self._open_current()
-        if not here and self._open_current():
+            reopen = True
+        if (reopen or not here) and self._open_current():
             change = Change.ROTATED if before and change is not Change.TRUNCATED else change
             if change is Change.NOTHING:
                 change = Change.GREW
@@ -142,6 +140,19 @@ class LogSeries:
         added = self._new_siblings(current)
         self._add([*added, current])
         return True
+
+    def _missed_before(self, last: LogFile, *, here: bool) -> bool:
+        """Whether something was rotated away before the last part that is not known."""
+        known = {part.identity for part in self.parts}
+        listed = _siblings(self.path)
+        identities = [(status.st_dev, status.st_ino) for _, status in listed]
+        if not here:
+            end = identities.index(last.identity) if last.identity in identities else 0
+            listed = listed[:end]
+        return any(
+            (status.st_dev, status.st_ino) not in known and _key(status) not in self._ignored
+            for _, status in listed
+        )
 
     def _remove(self, gone: LogFile) -> None:
         gone.close()

@@ -95,13 +95,11 @@ class Query:
     def _by_pattern(self, pattern: re.Pattern[bytes], data: bytearray, end: int) -> Iterator[int]:
         at = 0
         while at <= end and (found := pattern.search(data, at, end)) is not None:
-            start = data.rfind(b"\n", 0, found.start()) + 1
-            stop = data.find(b"\n", found.start(), end)
-            stop = end if stop == -1 else stop
-            # A pattern may reach over the end of a line.
-            if found.end() <= stop or pattern.search(data, max(start, at), stop) is not None:
+            # A pattern may reach over the end of a line, or match the end itself.
+            if self.matches(_line_around(data, found.start(), end)):
                 yield found.start()
-            at = stop + 1
+            stop = data.find(b"\n", found.start(), end)
+            at = end + 1 if stop == -1 else stop + 1
 
     def _by_line(self, data: bytearray, end: int) -> Iterator[int]:
         at = 0

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from torbiz_tui.logs import rotation
 from torbiz_tui.logs.following import Follower
 from torbiz_tui.logs.rotation import bound
 
 _WRITER = """
 import os, sys
 number = 0
+import threading
+threading.Thread(target=lambda: sum(range(10**7))).start()
 while number < 200_000:
     os.write(1, b"".join(b"line %d\\n" % (number + more) for more in range(20)))
     number += 20
@@ -31,7 +34,7 @@ def test_a_program_that_never_pauses_loses_no_line(tmp_path: Path) -> None:
     ended = False
     while not ended:
         ended = writer.poll() is not None
-        rotated += bound(file, writers=writer.pid, max_bytes=300_000, kept=100)
+        rotated += bound(file, max_bytes=300_000, kept=100)
         while True:
             lines += follower.read()
             if follower.caught_up:
@@ -75,3 +78,26 @@ def test_what_is_small_or_no_file_is_left_alone(tmp_path: Path) -> None:
     file.write_bytes(b"one\n")
     assert not bound(file, max_bytes=4)
     assert file.read_bytes() == b"one\n"
+
+
+def test_writers_are_found_and_go_on(tmp_path: Path) -> None:
+    """Who only reads is left alone, and so is this process."""
+    file = tmp_path / "a.log"
+    file.write_bytes(b"one\n")
+    with file.open("ab") as log, file.open("rb") as reading:
+        wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        writer = subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=log)
+        reader = subprocess.Popen(
+            [*wait[:2], "input()"],
+            stdin=subprocess.PIPE,
+            pass_fds=[reading.fileno()],
+        )
+        try:
+            assert rotation._writers(file.stat()) == [writer.pid]
+            with rotation._stopped([writer.pid]):
+                assert not rotation._runs(writer.pid)
+            assert rotation._runs(writer.pid)
+        finally:
+            for process in (writer, reader):
+                process.kill()
+                process.wait()

@@ -2,9 +2,10 @@
 
 What the program writes itself it rotates by renaming (`writing`, container.log). A server and a
 chat runner write to the descriptor that they were started with, for weeks: their logs are copied
-and truncated by whichever torbiz-tui looks at them. That works because they are opened to append.
-Nobody can write between the last look and the truncation, since the writers are stopped for it:
-the end of a copy takes a few milliseconds.
+and truncated by whichever torbiz-tui looks at them, which works because they are opened to append.
+Whoever writes is stopped while the last of it is copied, for some milliseconds, so that no line
+falls between the copy and the truncation. (Linux; elsewhere it is not known who writes, and what is
+written within these few microseconds is lost.)
 """
 
 from __future__ import annotations
@@ -13,23 +14,29 @@ import contextlib
 import os
 import signal
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import monotonic, sleep
 
 from torbiz_tui.logs.writing import KEPT_FILES, MAX_BYTES
 
 _CHUNK = 2**20
+_PROC = Path("/proc")
+_GUARD_S = 5
+_STOP_S = 0.2
+_POLL_S = 0.0005
 
 
 def bound(
     file: Path,
     *,
-    writers: int | None = None,
     max_bytes: int = MAX_BYTES,
     kept: int = KEPT_FILES,
 ) -> bool:
-    """Rotate a log that has grown past `max_bytes` while the process group `writers` appends to it.
+    """Rotate a log that has grown past `max_bytes` while other processes append to it.
 
+    Whoever kept an offset in the file has to begin at 0 again if this returns true.
     It goes to `<name>.1`, and `kept` rotated files are left. While its last line is not finished
     it waits for the next time, up to twice the size. Returns whether it was rotated. Raises OSError, and then has lost nothing.
     """
@@ -46,7 +53,7 @@ def bound(
         try:
             # Most of it is copied while they go on.
             copied = _copy(descriptor, target, 0)
-            with _stopped(writers):
+            with _stopped(_writers(status)):
                 copied = _copy(descriptor, target, copied)
                 finished = os.pread(target, 1, copied - 1) == b"\n"
                 if not finished and copied < 2 * max_bytes:
@@ -76,16 +83,74 @@ def _shift(file: Path, kept: int) -> None:
             newer.replace(file.with_name(f"{file.name}.{number}"))
 
 
+def _writers(file: os.stat_result) -> list[int]:
+    """The other processes that have a file open to write (Linux; of this user, or of all)."""
+    if not _PROC.is_dir():
+        return []
+    mine = os.getpid()
+    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    # Whom somebody else has stopped stays stopped.
+    return [pid for pid in pids if pid != mine and _writes(pid, file) and _runs(pid)]
+
+
+def _writes(pid: int, file: os.stat_result) -> bool:
+    # Processes of others cannot be looked into, and any can end meanwhile.
+    with contextlib.suppress(OSError):
+        for link in (_PROC / str(pid) / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                status = link.stat()
+                if (status.st_dev, status.st_ino) == (file.st_dev, file.st_ino):
+                    facts = (_PROC / str(pid) / "fdinfo" / link.name).read_text("ascii")
+                    flags = next(line for line in facts.splitlines() if line.startswith("flags:"))
+                    if int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        return True
+    return False
+
+
 @contextlib.contextmanager
-def _stopped(group: int | None) -> Iterator[None]:
-    """Keep a process group from running, if there is one."""
-    if group is None:
+def _stopped(pids: Sequence[int]) -> Iterator[None]:
+    """Keep processes from running; they go on in any case, also if this one is killed."""
+    if not pids:
         yield
         return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGSTOP)
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", f'sleep {_GUARD_S}; kill -CONT "$@"', "sh", *map(str, pids)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
+        _signal(pids, signal.SIGSTOP)
+        _wait_stopped(pids)
         yield
     finally:
+        _signal(pids, signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGCONT)
+            os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _wait_stopped(pids: Sequence[int]) -> None:
+    """A signal takes a moment to reach a process that runs, each of its threads."""
+    deadline = monotonic() + _STOP_S
+    while any(map(_runs, pids)) and monotonic() < deadline:
+        sleep(_POLL_S)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        states = [
+            (task / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+            for task in (_PROC / str(pid) / "task").iterdir()
+        ]
+    except OSError:
+        return False
+    # Stopped, traced, or at an end.
+    return any(state not in "TtZXx" for state in states)

@@ -61,9 +61,9 @@ def check(lines: list[str], text: str, *, regex: bool, final_newline: bool) -> N
         assert up == expected[::-1]
 
 
-@given(LINES, TEXTS, st.booleans(), st.sampled_from([1, 800]))
+@given(LINES, TEXTS, st.booleans(), st.sampled_from([0, 80]))
 @settings(deadline=None, max_examples=300)
-@example(["É"], "é", True, 800)
+@example(["É"], "é", True, 80)
 def test_texts(lines: list[str], text: str, final_newline: bool, often: int) -> None:
     """By their rarest byte, and where none is rare."""
     with mock.patch.object(scanning, "_PIECE", 16), mock.patch.object(literals, "_OFTEN", often):

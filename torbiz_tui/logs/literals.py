@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 _SAMPLE = 256 * 1024
 # So many places of one byte in a sample make looking at each slower than a plain search.
-_OFTEN = 800
+_OFTEN = 80
 
 
 class Literal:
@@ -33,23 +33,21 @@ class Literal:
                 yield at
                 at = _next_line(data, at, end)
             return
-        seen = 0
-        for at in self._by_anchor(data, end):
-            seen += 1
-            yield at
-        # Where it has become frequent another byte may be rarer now.
-        self._tuned = seen < _OFTEN
+        yield from self._by_anchor(data, end)
 
     def _by_anchor(self, data: bytearray, end: int) -> Iterator[int]:
         assert self._anchor is not None
         inside, forms = self._anchor
         size = len(self._needle)
         next_at = [data.find(form, inside, end) for form in forms]
-        line = 0
+        line = looked_at = 0
         while True:
             at = min((one for one in next_at if one != -1), default=-1)
             if at == -1:
+                # Where it has become frequent another byte may be rarer now.
+                self._tuned = looked_at < 2 * _OFTEN
                 return
+            looked_at += 1
             start = at - inside
             if start >= line and start + size <= end:
                 piece = bytes(data[start : start + size])

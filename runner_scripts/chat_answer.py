@@ -64,6 +64,19 @@ class Answer:
     first_token_at: float | None = None
     last_token_at: float | None = None
 
+    def tell_started(self, reused_tokens: int, route: Route) -> None:
+        """Note what is not computed again and who computes, and tell that it begins."""
+        self.reused_tokens, self.route = reused_tokens, route
+        self.notify(
+            {
+                "type": "started",
+                "prompt_tokens": self.prompt_tokens,
+                "reused_tokens": reused_tokens,
+                "dropped_messages": self.dropped_messages,
+                "route": route.facts(),
+            }
+        )
+
     def counts(self) -> dict[str, Any]:
         """Return `usage`, `timing` and `route` as the protocol has them."""
         usage = {

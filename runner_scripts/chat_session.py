@@ -27,6 +27,8 @@ logger = runner_logger()
 # Below this, handing the output layer's work to other threads costs more than it saves, and much
 # more when the machine is busy.
 SMALL_HEAD_PARAMETERS = 16_000_000
+# How long a stopped answer's session waits for what the person does instead.
+STOPPED_KEPT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,7 @@ class SwarmModel:
                     _abandon(conversation)
                 self._pool.give_back(conversation, stopped=reason == "cancelled")
                 if reason == "cancelled":
-                    # Who stops an answer may not come back: the servers' caches are free at once.
-                    self._pool.close_idle(0, stopped_only=True)
+                    self._close_stopped_later()
 
     def _answer(self, answer: Answer, prompt: EncodedPrompt, conversation: Conversation) -> str:
         request = answer.request
@@ -115,17 +116,15 @@ class SwarmModel:
             limit = min(request.max_new_tokens, self.max_tokens - _held(session) - len(new_ids))
             session.watch = self._watch(answer)
             self._plan(session, answer.cancelled)
-            self._tell_start(answer, session)
+            answer.tell_started(session.reusable, session.route)
             self._run(answer, session, new_ids, limit, stop_ids, shown)
         except StoppedError:
             _abandon(conversation)
             return "cancelled"
-        shown.deliver(assembler.finish() if not assembler.stopped else "")
+        shown.finish()
         answer.route = session.route
         self._remember(conversation, prompt, shown, stop_ids)
-        if assembler.stopped or (answer.tokens and answer.tokens[-1] in stop_ids):
-            return "stop"
-        return "length" if len(answer.tokens) >= limit else "cancelled"
+        return shown.finish_reason(stop_ids, limit)
 
     def _go_back(self, conversation: Conversation, prompt: EncodedPrompt) -> list[int]:
         """Set the session back to what it has in common with the prompt; return what is new."""
@@ -162,19 +161,6 @@ class SwarmModel:
             return self._pool.close_idle(0)
 
         return Watch(answer.cancelled, recovering, recovered, make_room)
-
-    def _tell_start(self, answer: Answer, session: SwarmSession) -> None:
-        answer.reused_tokens = session.reusable
-        answer.route = session.route
-        answer.notify(
-            {
-                "type": "started",
-                "prompt_tokens": answer.prompt_tokens,
-                "reused_tokens": answer.reused_tokens,
-                "dropped_messages": answer.dropped_messages,
-                "route": answer.route.facts(),
-            }
-        )
 
     def _run(
         self,
@@ -224,6 +210,14 @@ class SwarmModel:
         if tokens and tokens[-1] in stop_ids:
             text += self._format.token_text(tokens[-1])
         conversation.held.add(text, total)
+
+    def _close_stopped_later(self) -> None:
+        def close() -> None:
+            self._pool.close_idle(STOPPED_KEPT_S, stopped_only=True)
+
+        timer = threading.Timer(STOPPED_KEPT_S + 0.1, close)
+        timer.daemon = True
+        timer.start()
 
     @property
     def has_chat_template(self) -> bool:

@@ -132,7 +132,7 @@ class LocalModel:
         conversation = self._take(request.conversation)
         try:
             self._go_to(conversation, prompt)
-            self._tell_start(answer, conversation)
+            answer.tell_started(conversation.computed, self.look_up_route())
             held = len(conversation.ids)
             limit = min(request.max_new_tokens, self.max_tokens - held)
             with torch.inference_mode():
@@ -143,11 +143,9 @@ class LocalModel:
                 raise ChatError("busy", "This machine has no memory left for it.") from error
             raise
         conversation.used_at = time.monotonic()
-        shown.deliver(assembler.finish() if not assembler.stopped else "")
+        shown.finish()
         self._remember(conversation, prompt, held, shown, stop_ids)
-        if assembler.stopped or (answer.tokens and answer.tokens[-1] in stop_ids):
-            return "stop"
-        return "length" if len(answer.tokens) >= limit else "cancelled"
+        return shown.finish_reason(stop_ids, limit)
 
     def _take(self, name: str) -> _Conversation:
         conversation = self._conversations.pop(name, None) or _Conversation()
@@ -175,19 +173,6 @@ class LocalModel:
         conversation.cache = tuple(
             (_beginning(key, keys, length), _beginning(value, values, length))
             for key, value in conversation.cache
-        )
-
-    def _tell_start(self, answer: Answer, conversation: _Conversation) -> None:
-        answer.reused_tokens = conversation.computed
-        answer.route = self.look_up_route()
-        answer.notify(
-            {
-                "type": "started",
-                "prompt_tokens": answer.prompt_tokens,
-                "reused_tokens": answer.reused_tokens,
-                "dropped_messages": answer.dropped_messages,
-                "route": answer.route.facts(),
-            }
         )
 
     def _run(

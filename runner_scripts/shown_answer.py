@@ -34,6 +34,18 @@ class ShownAnswer:
         elif text:
             self._lost = True
 
+    def finish(self) -> None:
+        """Deliver what was held back for a stop text that did not come."""
+        if not self._assembler.stopped:
+            self.deliver(self._assembler.finish())
+
+    def finish_reason(self, stop_ids: list[int], limit: int) -> str:
+        """Return why there is no further token, as the protocol has it."""
+        tokens = self._answer.tokens
+        if self._assembler.stopped or (tokens and tokens[-1] in stop_ids):
+            return "stop"
+        return "length" if len(tokens) >= limit else "cancelled"
+
     def should_stop(self, *_arguments: Any, **_named: Any) -> bool:
         """Tell whether no further token is wanted."""
         return self._answer.cancelled.is_set() or self._assembler.stopped

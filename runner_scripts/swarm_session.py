@@ -160,7 +160,8 @@ class SwarmSession:
         began = time.monotonic()
         trouble: _Trouble | None = None
         while True:
-            if self.watch.stop.is_set():
+            # A stop before the first try is seen between two tokens, where it costs no session.
+            if trouble is not None and self.watch.stop.is_set():
                 raise StoppedError
             try:
                 self.plan(trouble.avoid if trouble is not None else ())

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 
+from torbiz_tui.logs.background_view import BackgroundView
 from torbiz_tui.logs.filtering import Filter
-from torbiz_tui.logs.log_file import RawLine
+from torbiz_tui.logs.log_file import OFFSET_BITS, RawLine
 from torbiz_tui.logs.log_series import LogSeries
-from torbiz_tui.logs.pacing import Telling
 from torbiz_tui.logs.record_reader import RecordReader
 
-_OFFSET_BITS = 48
 
-
-class FilteredView:
+class FilteredView(BackgroundView):
     """The fitting lines of a log (a `LineView`), found by a thread from the end backwards.
 
     What is written meanwhile is added at the end, line by line as they are finished. A hit takes
@@ -32,19 +29,14 @@ class FilteredView:
         on_change: Callable[[], None] | None = None,
     ) -> None:
         """Begin to look; `on_change` is called in the thread, ten times a second at most."""
+        super().__init__((series,), on_change)
         self.series = series
         self.wanted = wanted
         self._reader = RecordReader(series, wanted, source)
-        self._telling = Telling(on_change)
         # Places, from the first look downwards and from there upwards.
         self._older = array("Q")
         self._newer = array("Q")
-        self._version = 0
-        self._complete = False
-        self._seen = (0, 0, False)
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        threading.Thread(target=self._run, name="filter a log", daemon=True).start()
+        self._start("filter a log")
 
     @property
     def count(self) -> int:
@@ -52,19 +44,9 @@ class FilteredView:
         return len(self._older) + len(self._newer)
 
     @property
-    def complete(self) -> bool:
-        """Whether everything that was there at first was looked at."""
-        return self._complete
-
-    @property
     def progress(self) -> float:
         """How much of it was looked at, 0 to 1."""
         return 1.0 if self._complete else self._reader.progress
-
-    @property
-    def version(self) -> int:
-        """Changes when lines came before others, or went."""
-        return self._version
 
     def lines(self, first: int, count: int) -> list[RawLine]:
         """Lines by index; fewer where there are no more."""
@@ -73,9 +55,9 @@ class FilteredView:
         middle = len(older)
         for index in range(max(0, first), min(first + count, middle + len(newer))):
             place = older[middle - 1 - index] if index < middle else newer[index - middle]
-            part = self.series.part(place >> _OFFSET_BITS)
+            part = self.series.part(place >> OFFSET_BITS)
             if part is not None:
-                found += part.lines_after(place & (1 << _OFFSET_BITS) - 1, 1)
+                found += part.lines_after(place & (1 << OFFSET_BITS) - 1, 1)
         return found
 
     def index_of(self, line: RawLine) -> int:
@@ -87,28 +69,6 @@ class FilteredView:
         # These are in falling order.
         at = bisect_left(older, -line.place, hi=middle, key=lambda place: -place)
         return middle - at - (at < middle and older[at] == line.place)
-
-    def look(self) -> bool:
-        """Take in what has come, in the thread; whether anything changed since the last look."""
-        self.series.look()
-        self._wake.set()
-        seen = (self.count, self._version, self._complete)
-        changed, self._seen = seen != self._seen, seen
-        return changed
-
-    def close(self) -> None:
-        """End the search."""
-        self._stop.set()
-        self._wake.set()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._forget_gone()
-            working = self._go_back() | self._go_forward()
-            if not working:
-                self._telling.tell(at_once=True)
-                self._wake.wait()
-                self._wake.clear()
 
     def _go_back(self) -> bool:
         if self._complete:
@@ -139,8 +99,8 @@ class FilteredView:
         if all(part.part in there for part in self._reader.parts):
             return
         self._reader.parts = self.series.parts
-        older = array("Q", (one for one in self._older if one >> _OFFSET_BITS in there))
-        newer = array("Q", (one for one in self._newer if one >> _OFFSET_BITS in there))
+        older = array("Q", (one for one in self._older if one >> OFFSET_BITS in there))
+        newer = array("Q", (one for one in self._newer if one >> OFFSET_BITS in there))
         if len(older) + len(newer) != self.count:
             self._older, self._newer = older, newer
             self._version += 1

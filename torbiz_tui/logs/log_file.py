@@ -16,6 +16,8 @@ from torbiz_tui.logs.line_index import BLOCK, LineIndex
 LONGEST_READ = 64 * 1024
 _CHUNK = 256 * 1024
 _FEW_BYTES = 2048
+OFFSET_BITS = 48
+"""The low bits of a place, which hold the offset; the part stands above them."""
 _COUNTED_AT_ONCE = 2**20
 _TOLD_EVERY_S = 0.1
 _REMEMBERED = 64
@@ -41,7 +43,7 @@ class RawLine(NamedTuple):
     @property
     def place(self) -> int:
         """A number that orders the lines of one series and stays theirs."""
-        return self.part << 48 | self.offset
+        return self.part << OFFSET_BITS | self.offset
 
 
 class _Descriptor:

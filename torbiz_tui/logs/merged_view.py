@@ -6,19 +6,19 @@ import threading
 from array import array
 from collections.abc import Callable, Mapping
 
+from torbiz_tui.logs.background_view import BackgroundView
 from torbiz_tui.logs.filtering import Filter
-from torbiz_tui.logs.log_file import RawLine
+from torbiz_tui.logs.log_file import OFFSET_BITS, RawLine
 from torbiz_tui.logs.log_series import LogSeries
-from torbiz_tui.logs.pacing import Pace, Telling
+from torbiz_tui.logs.pacing import Pace
 from torbiz_tui.logs.record_reader import PlacedRecord, RecordReader
 
-_OFFSET_BITS = 48
 _NOTICED = 500
 # So many lines back a late line is put where it belongs.
 _LATE = 5000
 
 
-class MergedView:
+class MergedView(BackgroundView):
     """The lines of several logs by time (a `LineView`), merged from the end backwards.
 
     `lines` have `source` set to the index in `names`. The last `limit` lines are merged;
@@ -37,6 +37,7 @@ class MergedView:
         """Begin to merge; `on_change` is called in the thread, ten times a second at most."""
         self.names = tuple(logs)
         self.logs = tuple(logs.values())
+        super().__init__(self.logs, on_change)
         self.cut = False
         wanted = wanted or Filter()
         self._sources = [
@@ -44,26 +45,15 @@ class MergedView:
             for index, (name, series) in enumerate(logs.items())
         ]
         self._limit = limit
-        self._telling = Telling(on_change)
         self._older, self._older_from = array("Q"), array("B")
         self._newer, self._newer_from, self._newer_times = array("Q"), array("B"), array("d")
-        self._version = 0
-        self._complete = False
-        self._seen = (0, 0, False)
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        threading.Thread(target=self._run, name="merge logs", daemon=True).start()
+        self._start("merge logs")
 
     @property
     def count(self) -> int:
         """How many lines were merged so far."""
         return len(self._older_from) + len(self._newer_from)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all lines that were there at first are merged, up to the limit."""
-        return self._complete
 
     @property
     def progress(self) -> float:
@@ -72,11 +62,6 @@ class MergedView:
             return 1.0
         read = min((source.reader.progress for source in self._sources), default=1.0)
         return max(read, len(self._older) / self._limit)
-
-    @property
-    def version(self) -> int:
-        """Changes when lines came before others, or went."""
-        return self._version
 
     def lines(self, first: int, count: int) -> list[RawLine]:
         """Lines by index; fewer where there are no more."""
@@ -90,9 +75,9 @@ class MergedView:
             ]
         found: list[RawLine] = []
         for place, source in chosen:
-            part = self.logs[source].part(place >> _OFFSET_BITS)
+            part = self.logs[source].part(place >> OFFSET_BITS)
             if part is not None:
-                lines = part.lines_after(place & (1 << _OFFSET_BITS) - 1, 1)
+                lines = part.lines_after(place & (1 << OFFSET_BITS) - 1, 1)
                 found += [line._replace(source=source) for line in lines]
         return found
 
@@ -104,29 +89,6 @@ class MergedView:
                 return len(self._older) + at
             at = _find(self._older, self._older_from, line)
             return self.count if at is None else len(self._older) - 1 - at
-
-    def look(self) -> bool:
-        """Take in what has come, in the thread; whether anything changed since the last look."""
-        for series in self.logs:
-            series.look()
-        self._wake.set()
-        seen = (self.count, self._version, self._complete)
-        changed, self._seen = seen != self._seen, seen
-        return changed
-
-    def close(self) -> None:
-        """End what runs in the background."""
-        self._stop.set()
-        self._wake.set()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._forget_gone()
-            working = self._go_back() | self._go_forward()
-            if not working:
-                self._telling.tell(at_once=True)
-                self._wake.wait()
-                self._wake.clear()
 
     def _go_back(self) -> bool:
         """Merge some more records; whether there may be others."""
@@ -194,7 +156,7 @@ class MergedView:
 
     def _forget(self, index: int, there: set[int]) -> None:
         def keeps(place: int, source: int) -> bool:
-            return source != index or place >> _OFFSET_BITS in there
+            return source != index or place >> OFFSET_BITS in there
 
         older = [*map(keeps, self._older, self._older_from)]
         newer = [*map(keeps, self._newer, self._newer_from)]

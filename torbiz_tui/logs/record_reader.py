@@ -8,14 +8,13 @@ from time import sleep
 from typing import NamedTuple
 
 from torbiz_tui.logs.filtering import Filter
-from torbiz_tui.logs.log_file import LogFile
+from torbiz_tui.logs.log_file import OFFSET_BITS, LogFile
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.records import RecordScanner, record_start
 from torbiz_tui.logs.times import offset_at, time_before
 
 _PIECE = 256 * 1024
 _LONGEST_PIECE = 4 * 2**20
-_OFFSET_BITS = 48
 _NEXT_LOOK_S = 0.01
 
 
@@ -125,7 +124,7 @@ class RecordReader:
             )
             # Of a line that is longer its beginning is looked at.
             data = bytearray(part.read(start, min(stop - start, _LONGEST_PIECE)))
-            base = part.part << _OFFSET_BITS | start
+            base = part.part << OFFSET_BITS | start
             last: datetime | None = None
             for lines, told in self._scanner.records(data):
                 time = told

@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-from torbiz_tui.logs.log_file import RawLine
+from torbiz_tui.logs.log_file import OFFSET_BITS, RawLine
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.pacing import Pace, Telling
 from torbiz_tui.logs.query import Query
@@ -17,7 +17,6 @@ from torbiz_tui.logs.views import LineView, WholeView
 __all__ = ["Query", "Search"]
 
 _BATCH = 200
-_OFFSET_BITS = 48
 _RANKED = 4_000_000
 
 
@@ -200,7 +199,7 @@ class Search:
             for at in matching_lines(part, self.query, start, end, self._stop):
                 self._done += max(0, at - start)
                 start = max(start, at)
-                yield part.part << _OFFSET_BITS | at
+                yield part.part << OFFSET_BITS | at
             self._done += max(0, end - start)
             self._next = (part.part, end)
 

@@ -6,11 +6,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from torbiz_tui.screens.framed import FramedScreen
 
-class CommandScreen(ModalScreen[None]):
+
+class CommandScreen(FramedScreen[None]):
     """Lies over a screen; y copies the command, Escape closes."""
 
     BINDINGS = [
@@ -18,16 +19,8 @@ class CommandScreen(ModalScreen[None]):
         Binding("escape,q,enter", "dismiss", "Close", key_display="Esc"),
     ]
     DEFAULT_CSS = """
-    CommandScreen { align: center middle; }
     CommandScreen #frame {
         width: 100;
-        max-width: 100%;
-        height: auto;
-        max-height: 100%;
-        padding: 1 2;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
         scrollbar-size-vertical: 1;
     }
     """

@@ -10,10 +10,10 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Select, Static
 
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.screens.framed import FramedScreen
 from torbiz_tui.widgets.notice import error_content
 
 Write = Callable[[Path, bool], Awaitable[None]]
@@ -30,21 +30,13 @@ def suggested_name(title: str) -> str:
     return f"torbiz-{words}" if words else "torbiz-conversation"
 
 
-class ExportScreen(ModalScreen[Path | None]):
+class ExportScreen(FramedScreen[Path | None]):
     """The form and the place; a file that exists is overwritten only after a second Enter."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
-    ExportScreen { align: center middle; }
     ExportScreen #frame {
         width: 72;
-        max-width: 100%;
-        height: auto;
-        max-height: 100%;
-        padding: 1 2;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
         overflow-y: auto;
     }
     ExportScreen Input { margin: 1 0; }

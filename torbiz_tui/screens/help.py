@@ -8,27 +8,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from torbiz_tui.screens.framed import FramedScreen
 from torbiz_tui.widgets import keys
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(FramedScreen[None]):
     """Lies over a screen; any of the keys that people try closes it."""
 
     BINDINGS = [Binding("escape,q,f10,question_mark,enter", "dismiss", "Close", key_display="Esc")]
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
     HelpScreen #frame {
         width: 76;
-        max-width: 100%;
-        height: auto;
-        max-height: 100%;
-        padding: 1 2;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
         scrollbar-size-vertical: 1;
     }
     """

@@ -12,9 +12,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
+
+from torbiz_tui.screens.framed import FramedScreen
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
@@ -29,21 +30,13 @@ class ModelChoice:
     local: bool
 
 
-class ModelPicker(ModalScreen[ModelChoice | None]):
+class ModelPicker(FramedScreen[ModelChoice | None]):
     """The known models, a field for any other, and where it is computed; Escape changes nothing."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
-    ModelPicker { align: center middle; }
     ModelPicker #frame {
         width: 84;
-        max-width: 100%;
-        height: auto;
-        max-height: 100%;
-        padding: 1 2;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
         overflow-y: auto;
     }
     ModelPicker OptionList {

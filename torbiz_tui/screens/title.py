@@ -6,24 +6,18 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from torbiz_tui.screens.framed import FramedScreen
 
-class TitleScreen(ModalScreen[str | None]):
+
+class TitleScreen(FramedScreen[str | None]):
     """One field; Enter keeps what is in it, Escape changes nothing."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
-    TitleScreen { align: center middle; }
     TitleScreen #frame {
         width: 72;
-        max-width: 100%;
-        height: auto;
-        padding: 1 2;
-        background: $surface;
-        border: round $primary;
-        border-title-color: $foreground;
     }
     """
 

@@ -11,12 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def call_abandonable(function: Callable[[], T], name: str) -> T:
-    """Run a blocking call in a daemon thread and wait for its result.
-
-    Unlike `asyncio.to_thread`, giving up (a time-out, a cancel) leaves nothing behind that the end
-    of the program would wait for.
-    """
+def outcome_of(function: Callable[[], T]) -> tuple[Callable[[], None], asyncio.Future[T]]:
+    """What another thread is to run, and the future that gets its result in this event loop."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
@@ -38,5 +34,15 @@ async def call_abandonable(function: Callable[[], T], name: str) -> T:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 
+    return run, outcome
+
+
+async def call_abandonable(function: Callable[[], T], name: str) -> T:
+    """Run a blocking call in a daemon thread and wait for its result.
+
+    Unlike `asyncio.to_thread`, giving up (a time-out, a cancel) leaves nothing behind that the end
+    of the program would wait for.
+    """
+    run, outcome = outcome_of(function)
     threading.Thread(target=run, name=name, daemon=True).start()
     return await outcome

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.history_schema import history_error, open_database
 from torbiz_tui.logs.writing import logger
+from torbiz_tui.threads import outcome_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,27 +91,7 @@ class HistoryThread:
         return self._submit(rename)
 
     def _submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if outcome.done():
-                return
-            if error is not None:
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(result)  # type: ignore[arg-type]
-
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = work()
-            except BaseException as caught:  # noqa: BLE001 (raised again where it is awaited)
-                error = caught
-            # The loop is closed when nobody waits any more.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, result, error)
-
+        run, outcome = outcome_of(work)
         try:
             self._put(run)
         except TorbizError as error:

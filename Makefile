@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait for a server, a container or a terminal: three at once suit two cores.
+PROCESSES ?= 3
 
 .PHONY: run test lint format bench snapshots clean
 
@@ -11,7 +13,7 @@ run: $(READY)
 	$(BIN)/torbiz-tui --demo
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

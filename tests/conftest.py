@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -32,6 +34,21 @@ def pytest_configure() -> None:
     """A shell starts what it puts in the background with SIGINT ignored, and children inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What shares a container image or a swarm stays in one process, and what takes longest comes first.
+_TOGETHER = ("engine", "runner_scripts")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests a process of a parallel run takes as a whole: those of a file, or more."""
+    tests = Path(__file__).parent
+    order: dict[str, int] = {name: place for place, name in enumerate(_TOGETHER)}
+    for item in items:
+        part = item.path.relative_to(tests).parts[0]
+        group = part if part in _TOGETHER else str(item.path.relative_to(tests))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], len(order)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,10 +93,34 @@ def demo_config(home: Path, **overrides: object) -> Config:
     return load_config(Paths(home).config_file, values, {}).config
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all processes of a run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextlib.contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Let one process of a run do what the others then find done."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder in which the app's own Setup has installed and verified the stack."""
-    home = tmp_path_factory.mktemp("torbiz-home")
+    home = shared_folder(tmp_path_factory) / "torbiz-home"
+    with one_at_a_time(home.with_suffix(".lock")):
+        done = home / "done"
+        if not done.exists():
+            _set_up_stack(home)
+            done.touch()
+    start_logging(Paths(home))
+    return home
+
+
+def _set_up_stack(home: Path) -> None:
     paths = Paths(home)
     paths.ensure()
     start_logging(paths)
@@ -93,8 +134,13 @@ def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         await services.close()
 
     asyncio.run(set_up())
-    yield home
-    shutil.rmtree(home, ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the gigabyte that pytest would keep for three runs."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        made: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        shutil.rmtree(made.getbasetemp() / "torbiz-home", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

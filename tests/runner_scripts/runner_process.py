@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "runner_scripts"
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 Event = dict[str, Any]
 

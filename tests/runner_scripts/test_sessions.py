@@ -243,7 +243,8 @@ def test_without_a_template_2000_tokens_of_characters_in_pieces(
         ready = runner.until(lambda event: event.get("stage") == "ready")[-1]
         assert ready["has_chat_template"] is False
         assert ready["prompt_format"] == "plain"
-        reply = talk(runner, user("Again"), max_new_tokens=2000)
+        asked = send(runner, user("Again"), max_new_tokens=2000)
+        reply = reply_to(runner, asked, timeout_s=240)
         assert reply.end["usage"]["completion_tokens"] == 2000
         expected = CYCLE * (2000 // len(CYCLE.encode()) + 1)
         whole = expected.encode()[:2000].decode("utf-8", "ignore")

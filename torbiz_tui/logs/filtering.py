@@ -84,14 +84,17 @@ def _begins_traceback(line: str) -> bool:
 
 
 class LineFilter:
-    """A filter for lines as they come, of one source."""
+    """A filter for lines as they come, of one source.
 
-    def __init__(self, wanted: Filter, source: str = "") -> None:
+    `time` is that of the line before the first one.
+    """
+
+    def __init__(self, wanted: Filter, source: str = "", *, time: datetime | None = None) -> None:
         self._wanted = wanted
         self._source = source
         self._query = wanted.query()
         self._folding = Folding()
-        self._last_time: datetime | None = None
+        self._last_time = time
         # Lines of a traceback that fits but for its text, which may follow.
         self._held: list[str] = []
         self._fits = self._fits_as_error = False

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from torbiz_tui.logs.log_file import OFFSET_BITS
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.watching import Changes
 
@@ -85,14 +86,27 @@ class Follower:
     just truncated is gone. A file that is missing, a folder, or not to be read is waited for.
     """
 
-    def __init__(self, file: Path, offset: int = 0) -> None:
-        self._series = LogSeries(file, older=False)
+    def __init__(self, log: Path | LogSeries, start: int = 0) -> None:
+        """`start` is a byte of the file, or a place (see `RawLine.place`) of a series.
+
+        The series is open already, and closed with this.
+        """
         self._assembler = LineAssembler()
-        current = self._series.current
-        self._part = current.part if current is not None else 0
-        self._position = offset if current is not None and offset <= current.size else 0
+        if isinstance(log, LogSeries):
+            self._series = log
+            self._part, self._position = start >> OFFSET_BITS, start & (1 << OFFSET_BITS) - 1
+        else:
+            self._series = LogSeries(log, older=False)
+            current = self._series.current
+            self._part = current.part if current is not None else 0
+            self._position = start if current is not None and start <= current.size else 0
         self.caught_up = False
         """Whether there was nothing left to read at the last reading."""
+
+    @property
+    def path(self) -> Path:
+        """The file that is followed."""
+        return self._series.path
 
     def read(self) -> list[str]:
         """The lines of the next piece, without their ends; ask again until `caught_up`."""
@@ -128,7 +142,7 @@ class Follower:
 
 
 async def follow(
-    file: Path,
+    log: Path | Follower,
     offset: int = 0,
     *,
     poll_s: float = 0.2,
@@ -136,12 +150,12 @@ async def follow(
 ) -> AsyncIterator[list[str]]:
     """Yield batches of lines from byte `offset` on, and then as the file grows.
 
-    An empty batch says once that all that was there has been read. It goes on as `Follower` does;
+    A follower goes on where it is, and is closed in the end. An empty batch says once that all that was there has been read. It goes on as `Follower` does;
     the file is looked at every `poll_s` seconds and when the system tells of a change. It never
     ends, unless `ended` (asked before each reading) says that nobody writes any more: then after
     the last line.
     """
-    follower = await asyncio.to_thread(Follower, file, offset)
+    follower = log if isinstance(log, Follower) else await asyncio.to_thread(Follower, log, offset)
     changes: Changes | None = None
     told = False
     try:
@@ -159,7 +173,7 @@ async def follow(
                 yield []
             if last_round:
                 return
-            changes = changes or Changes(file)
+            changes = changes or Changes(follower.path)
             await changes.wait(poll_s)
     finally:
         follower.close()

@@ -71,7 +71,7 @@ class RecordReader:
         end = _whole_end(part, offset) if written_on else part.size
         if offset >= end:
             return None
-        end = min(end, _line_border(part, offset, offset + _PIECE))
+        end = min(end, line_border(part, offset, offset + _PIECE))
         found: list[PlacedRecord] = []
         records = list(self._records(part, record_start(part, offset), end))
         if not part.intact():
@@ -120,7 +120,7 @@ class RecordReader:
             stop = (
                 end
                 if end - start <= _LONGEST_PIECE
-                else _line_border(part, start, start + _LONGEST_PIECE)
+                else line_border(part, start, start + _LONGEST_PIECE)
             )
             # Of a line that is longer its beginning is looked at.
             data = bytearray(part.read(start, min(stop - start, _LONGEST_PIECE)))
@@ -143,7 +143,7 @@ def _whole_end(part: LogFile, start: int = 0) -> int:
     return end if part.last_bytes.endswith(b"\n") or not end else max(start, part.line_start(end))
 
 
-def _line_border(part: LogFile, start: int, wanted: int) -> int:
+def line_border(part: LogFile, start: int, wanted: int) -> int:
     """Where a line begins at `wanted` or before it, but after `start`."""
     if wanted >= part.size:
         return part.size

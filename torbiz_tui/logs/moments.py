@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-FORMS = "Write 10m, 2h30m, 12:30, or 2026-11-24T12:30."
+ACCEPTED = (
+    "accepted is a time ago (10m, 2h30m, 3d), a time of day (12:30), or a date with or without one"
+    " (2026-11-24, 2026-11-24T12:30)"
+)
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SPAN = re.compile(r"(?:(\d{1,6})\s*([smhdw])\s*)+", re.IGNORECASE)
+_SPAN = re.compile(r"(?:\d{1,4}\s*[smhdw]\s*)+", re.IGNORECASE)
 _PIECE = re.compile(r"(\d+)\s*([smhdw])", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,6}))?)?")
 _DAYS = {"today": 0, "yesterday": 1}
 
 
-def moment_from(text: str, now: datetime | None = None) -> datetime:
+def moment_of(text: str, now: datetime | None = None) -> datetime:
     """The moment that is meant, aware: so long ago, a time of day, or a day with or without one.
 
     A time of day is the last one that was; a day alone is its beginning. What names no zone is
-    local time. Raises ValueError for what is none of these.
+    local time. Raises ValueError for what is none of these, with a
+    text that says what is accepted.
     """
     now = now or datetime.now().astimezone()
     text = text.strip()
@@ -35,7 +39,7 @@ def moment_from(text: str, now: datetime | None = None) -> datetime:
             return _on_day(now - timedelta(days=_DAYS[day.lower()]), time.strip())
         return datetime.fromisoformat(text.replace(",", ".")).astimezone()
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is no time.") from error
+        raise ValueError(f"{text!r} is no time; {ACCEPTED}.") from error
 
 
 def _span(piece: re.Match[str]) -> timedelta:

@@ -40,6 +40,7 @@ def pytest_configure() -> None:
 _TOGETHER = ("engine", "runner_scripts")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests a process of a parallel run takes as a whole: those of a file, or more."""
     tests = Path(__file__).parent

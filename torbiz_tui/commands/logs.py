@@ -1,163 +1,176 @@
-"""`logs`: prints the log sources, their last lines and what follows."""
+"""`logs`: prints the log sources, their last lines or what fits, and what follows."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import re
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.output import OutputClosedError, silence, tell, write
+from torbiz_tui.commands.logs_container import container_log_kept, container_services
+from torbiz_tui.commands.logs_printing import JsonPrinter, LinePrinter, Printer, wants_colours
+from torbiz_tui.commands.logs_reading import LiveMerge, Reading, Wanted, merged
+from torbiz_tui.commands.output import OutputClosedError, silence, tell
 from torbiz_tui.config_errors import did_you_mean
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
-from torbiz_tui.logs.following import follow, tail_offset
-from torbiz_tui.logs.redaction import redact
-from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.logs.filtering import Filter, levels_from
 from torbiz_tui.logs.sources import LogSource, log_sources
 
-if TYPE_CHECKING:
-    from torbiz_tui.assembly import Services
-    from torbiz_tui.environments.docker.container_log import ContainerLog
-
 _READER_GONE_POLL_S = 0.5
-_UPDATE_S = 10.0
+_LOOK_FOR_LOGS_S = 1.0
 
 
 def run(call: Call) -> int:
     """Print the sources that were asked for."""
     options = call.options
-    pattern = _pattern(options.grep)
+    fitting = _filter(options)
+    names = [*options.names, *options.more_names]
     # Whether there is a container is asked only where its log may be wanted.
-    wanted = options.source in (None, "container", "container.log")
-    services = _container_services(call) if wanted else None
-    known = log_sources(call.paths, container=services is not None)
-    sources = _chosen(known, options.source)
+    may_be_container = not names or {"container", "container.log"} & set(names)
+    services = container_services(call) if may_be_container else None
+    sources = _chosen(log_sources(call.paths, container=services is not None), names)
     lines: int | None = options.lines
-    if lines is None and pattern is None:
+    if lines is None and fitting.empty:
         lines = call.loaded.config.logs.tail_lines
-    printer = _Printer(pattern, headings=len(sources) > 1)
+    printer = _printer(options, sources, fitting)
+    printing = _Printing(sources, Wanted(lines, fitting), printer, merging=options.merge)
+
+    async def print_all() -> None:
+        async with container_log_kept(services, following=options.follow):
+            if options.follow:
+                await printing.follow(None if names else lambda: log_sources(call.paths))
+            else:
+                await printing.print()
+
     try:
-        asyncio.run(_print(services, sources, printer, lines, following=options.follow))
+        asyncio.run(print_all())
     except ExceptionGroup as group:
         # The first one ended the others.
         raise group.exceptions[0] from None
-    if not options.follow and not any(source.exists for source in sources):
+    if not any(source.exists for source in sources):
         tell(f"Nothing has been logged yet in {call.paths.logs}.")
-    return ExitCode.OK
+    return ExitCode.FAILED if printing.failed else ExitCode.OK
 
 
-def _container_services(call: Call) -> Services | None:
-    from torbiz_tui.assembly import build_services, hosts_in_docker
-
-    config = call.loaded.config
-    if not hosts_in_docker(config) or not call.paths.logs.is_dir():
-        return None
-    call.start_log(create=False)
-    return build_services(config, call.paths)
-
-
-def _pattern(text: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as error:
+def _filter(options: argparse.Namespace) -> Filter:
+    """What a line has to be. Raises UsageError."""
+    if options.since is not None and options.until is not None and options.until < options.since:
         raise UsageError(
-            f"--grep {text!r} is no regular expression.", why=f"{error}.", code="bad_pattern"
-        ) from error
+            "--until is before --since.", remedy="Nothing can be from then.", code="bad_times"
+        )
+    try:
+        return Filter(
+            text=options.grep or "",
+            regex=bool(options.grep),
+            levels=levels_from(options.level) if options.level else frozenset(),
+            since=options.since,
+            until=options.until,
+        )
+    except TorbizError as error:
+        raise UsageError(f"--grep {error.what}", why=error.why, code=error.code) from error
 
 
-def _chosen(known: Sequence[LogSource], name: str | None) -> Sequence[LogSource]:
-    if name is None:
-        return known
-    for source in known:
-        if name in (source.name, source.file.name):
-            return [source]
-    names = [source.name for source in known]
-    raise UsageError(
-        f"There is no log {name!r}{did_you_mean(name, names)}",
-        remedy=f"The logs are: {', '.join(names)}.",
-        code="unknown_log",
+def _printer(options: argparse.Namespace, sources: Sequence[LogSource], fitting: Filter) -> Printer:
+    if options.json:
+        return JsonPrinter(explaining=options.explain)
+    return LinePrinter(
+        sources,
+        merged=options.merge,
+        colours=wants_colours(),
+        marked=fitting.query(),
+        explaining=options.explain,
     )
 
 
-class _Printer:
-    """Prints lines, with a heading where another source begins."""
+def _chosen(known: Sequence[LogSource], names: Sequence[str]) -> Sequence[LogSource]:
+    """The sources of these names, or of these files; without a name all. Raises UsageError."""
+    if not names:
+        return known
+    chosen: list[LogSource] = []
+    for name in names:
+        source = next((one for one in known if name in (one.name, one.file.name)), None)
+        if source is None:
+            there = [one.name for one in known]
+            raise UsageError(
+                f"There is no log {name!r}{did_you_mean(name, there)}",
+                remedy=f"The logs are: {', '.join(there)}.",
+                code="unknown_log",
+            )
+        if source not in chosen:
+            chosen.append(source)
+    return chosen
 
-    def __init__(self, pattern: re.Pattern[str] | None, *, headings: bool) -> None:
-        self._pattern = pattern
-        self._headings = headings
-        self._last: LogSource | None = None
 
-    def print(self, source: LogSource, lines: Sequence[str]) -> None:
-        """Print those of the lines that match."""
-        clean = [redact(sanitize_line(line)) for line in lines]
-        if self._pattern is not None:
-            clean = [line for line in clean if self._pattern.search(line)]
-        if not clean:
+class _Printing:
+    """Reads the sources and prints them, one after the other or merged."""
+
+    def __init__(
+        self, sources: Sequence[LogSource], wanted: Wanted, printer: Printer, *, merging: bool
+    ) -> None:
+        self._wanted = wanted
+        self._printer = printer
+        self._merging = merging and len(sources) > 1
+        # Where the filter is for the last lines of all together, the merge does it.
+        filtered = not self._merging or wanted.lines is None
+        self._readings = [Reading(source, wanted, filtered=filtered) for source in sources]
+        self.failed = False
+        """Whether a log could not be read."""
+        for reading in self._readings:
+            if reading.problem:
+                self.failed = True
+                tell(f"The log {reading.source.name} cannot be read: {reading.problem}.")
+
+    async def print(self, *, finish: bool = True) -> None:
+        """Print what is there; with `finish` also last lines without an end."""
+        if self._merging:
+            async for reading, lines in merged(self._readings, self._wanted, finish=finish):
+                self._printer.print(reading.source, lines)
             return
-        if self._headings and source is not self._last:
-            blank = [""] if self._last is not None else []
-            clean = [*blank, f"==> {source.name} <==", *clean]
-            self._last = source
-        write("".join(f"{line}\n" for line in clean))
+        for reading in self._readings:
+            for lines in reading.earlier(finish=finish):
+                self._printer.print(reading.source, lines)
+                # Let a Ctrl-C through.
+                await asyncio.sleep(0)
 
+    async def follow(self, look: Callable[[], Sequence[LogSource]] | None) -> None:
+        """Print what is there, then what comes, without an end; `look` tells of new logs."""
+        await self.print(finish=False)
+        merge = LiveMerge() if self._merging else None
+        async with asyncio.TaskGroup() as group:
 
-async def _print(
-    services: Services | None,
-    sources: Sequence[LogSource],
-    printer: _Printer,
-    lines: int | None,
-    *,
-    following: bool,
-) -> None:
-    container_log = services.container_log() if services is not None else None
-    if services is None or container_log is None:
-        await _print_all(sources, printer, lines, following=following)
-        return
-    keeping: asyncio.Task[None] | None = None
-    try:
-        await _update(container_log)
-        if following:
-            keeping = asyncio.create_task(container_log.keep(), name="keep the container's log")
-        await _print_all(sources, printer, lines, following=following)
-    finally:
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.wait([keeping])
-        await services.close()
+            def begin(reading: Reading) -> None:
+                task = self._follow(reading) if merge is None else merge.take_in(reading)
+                group.create_task(task)
 
+            for reading in self._readings:
+                begin(reading)
+            if merge is not None:
+                group.create_task(self._print_merged(merge))
+            if look is not None:
+                group.create_task(self._find_new(look, begin))
+            group.create_task(_watch_reader())
 
-async def _update(container_log: ContainerLog) -> None:
-    """Have in the file what the container has logged so far."""
-    try:
-        async with asyncio.timeout(_UPDATE_S):
-            await container_log.update()
-    except (TorbizError, TimeoutError) as error:
-        why = f": {error.what}" if isinstance(error, TorbizError) else " in time."
-        tell(f"The end of the container's log may be missing, Docker does not tell it{why}")
+    async def _follow(self, reading: Reading) -> None:
+        async for lines in reading.all():
+            self._printer.print(reading.source, lines)
 
+    async def _print_merged(self, merge: LiveMerge) -> None:
+        async for reading, lines in merge.ready():
+            self._printer.print(reading.source, lines)
 
-async def _print_all(
-    sources: Sequence[LogSource], printer: _Printer, lines: int | None, *, following: bool
-) -> None:
-    starts = [0 if lines is None else tail_offset(source.file, lines) for source in sources]
-    if not following:
-        for source, start in zip(sources, starts, strict=True):
-            async for batch in follow(source.file, start, ended=lambda: True):
-                printer.print(source, batch)
-        return
-    async with asyncio.TaskGroup() as group:
-        for source, start in zip(sources, starts, strict=True):
-            group.create_task(_follow(source, start, printer))
-        group.create_task(_watch_reader())
-
-
-async def _follow(source: LogSource, start: int, printer: _Printer) -> None:
-    async for batch in follow(source.file, start):
-        printer.print(source, batch)
+    async def _find_new(
+        self, look: Callable[[], Sequence[LogSource]], begin: Callable[[Reading], None]
+    ) -> None:
+        known = {reading.source.name for reading in self._readings}
+        while True:
+            await asyncio.sleep(_LOOK_FOR_LOGS_S)
+            for source in look():
+                if source.name not in known:
+                    known.add(source.name)
+                    begin(Reading(source, Wanted(None, self._wanted.fitting)))
 
 
 async def _watch_reader() -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from torbiz_tui import __version__
+from torbiz_tui.commands.logs_options import add_logs
 from torbiz_tui.commands.options import Parser, add_json, add_peers, add_setting
 from torbiz_tui.commands.output import PROGRAM
 from torbiz_tui.config_errors import nearest
@@ -245,24 +246,7 @@ def _add_api(command: Any) -> None:
 
 
 def _add_looking(command: Any) -> None:
-    logs = command(
-        "logs",
-        "print the logs",
-        "Without SOURCE all of them, each below its name.",
-        "logs",
-        "logs seeder -f",
-        "logs setup -n 50 --grep error",
-    )
-    logs.add_argument("source", nargs="?", metavar="SOURCE", help="seeder, inference, setup, app …")
-    logs.add_argument("-f", "--follow", action="store_true", help="print what comes, until Ctrl-C")
-    logs.add_argument(
-        "-n",
-        "--lines",
-        type=_line_count,
-        metavar="N",
-        help="the last N lines (default: logs.tail_lines; with --grep all)",
-    )
-    logs.add_argument("--grep", metavar="RE", help="only lines in which this expression is found")
+    add_logs(command)
     models = command(
         "models", "list the models that Petals can serve", "", "models", "models --json"
     )
@@ -309,9 +293,3 @@ def _seconds(text: str) -> float:
     if not 0 < value <= 1e7:
         raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give seconds, above 0.")
     return value
-
-
-def _line_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a number of lines.")
-    return int(text)

@@ -14,13 +14,14 @@ class LineMerger:
     """Merges lines as they come: holds them for a moment, so that the sources can catch up.
 
     Lines that tell no time stay behind the line before them in their source; lines of the same
-    time keep the order of the sources. A source's own order is never changed.
+    time keep the order of the sources, with those that were not named behind the others. A
+    source's own order is never changed.
     """
 
-    def __init__(self, sources: Sequence[str], *, hold_s: float = 0.3) -> None:
+    def __init__(self, sources: Sequence[str] = (), *, hold_s: float = 0.3) -> None:
         self.sources = tuple(sources)
         self._hold_s = hold_s
-        self._last = dict.fromkeys(self.sources, 0.0)
+        self._last: dict[str, float] = {}
         self._added = 0
         # Time, the source's place, the order of adding; when it was added, and the line.
         self._held: list[tuple[float, int, int, float, str]] = []
@@ -31,8 +32,10 @@ class LineMerger:
         `now` is the time of `monotonic` by which they are held.
         """
         arrived = monotonic() if now is None else now
+        if source not in self.sources:
+            self.sources = (*self.sources, source)
         index = self.sources.index(source)
-        last = self._last[source]
+        last = self._last.get(source, 0.0)
         for line in lines:
             time = parse(line).time
             if time is not None:

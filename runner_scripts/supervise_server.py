@@ -1,11 +1,12 @@
 """Runs one server command and outlives nothing: forwards signals, reports the end, leaves no child.
 
-    python supervise_server.py --report FILE -- COMMAND [ARG ...]
+    python supervise_server.py --report FILE [--log FILE --rotate COMMAND] -- COMMAND [ARG ...]
 
 It is what the native driver starts detached. It needs the standard library alone and stays small
 (about 10 MB), so that the end of the server is known whatever becomes of the app: the exit code
 or the signal is written to FILE as one JSON object, and processes that the command has left in
-its process group (p2pd, the DHT process, connection handlers) are killed.
+its process group (p2pd, the DHT process, connection handlers) are killed. When the log that the
+command writes to has grown past a limit, another command is run with its name, to rotate it.
 
 SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each. Exit code: that of the command,
 or 128 plus the signal's number.
@@ -18,9 +19,11 @@ import contextlib
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -28,12 +31,16 @@ from types import FrameType
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 LEFTOVER_GRACE_S = 1.0
+LOG_LOOK_S = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--report", type=Path, required=True, help="where the end is written to")
+    parser.add_argument("--log", type=Path, help="the log that the command writes to")
+    parser.add_argument("--log-limit", type=int, default=5_000_000, help="in bytes")
+    parser.add_argument("--rotate", default="", help="the command that rotates a log")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -64,6 +71,10 @@ def main(argv: list[str] | None = None) -> int:
         return 127
     if asked_to_stop:
         child.send_signal(signal.SIGTERM)
+    if options.log is not None and options.rotate:
+        rotate = [*shlex.split(options.rotate), str(options.log)]
+        looking = (options.log, options.log_limit, rotate)
+        threading.Thread(target=_keep_small, args=looking, daemon=True).start()
     code = _wait(child)
     _end_group(child.pid)
     out_of_memory = code == -signal.SIGKILL and _oom_kills() > oom_kills
@@ -81,6 +92,25 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         if pid == child.pid:
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode
+
+
+def _keep_small(log: Path, limit: int, rotate: list[str]) -> None:
+    """Have the log rotated when it has grown past the limit; what keeps it from that is told."""
+    told = ""
+    while True:
+        time.sleep(LOG_LOOK_S)
+        problem = ""
+        try:
+            if log.stat().st_size > limit:
+                ran = subprocess.run(
+                    rotate, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                )
+                problem = ran.stderr.strip().rpartition("\n")[2]
+        except OSError as error:
+            problem = f"{log} is not rotated: {error}"
+        if problem and problem != told:
+            print(problem, file=sys.stderr, flush=True)
+        told = problem
 
 
 def _end_group(group: int) -> None:

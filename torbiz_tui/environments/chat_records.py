@@ -17,6 +17,7 @@ from typing import IO
 
 from torbiz_tui.environments.processes import start_mark
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.run_start import RunStart
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, write_json
 
@@ -29,7 +30,8 @@ _LONGEST_PARENT = _LONGEST_SOCKET - len("/torbiz-0123456789ab/chat-01234567.sock
 class ChatRunnerRecord:
     """A chat runner that was started: its process by number and start, and where it listens.
 
-    `started_at` is in seconds since the epoch; its lines begin at byte `log_offset` of its log.
+    `started_at` is in seconds since the epoch; its lines begin at byte `log_offset` of its log,
+    behind the line `log_heading`.
     """
 
     key: str
@@ -39,6 +41,12 @@ class ChatRunnerRecord:
     socket: str
     started_at: float
     log_offset: int = 0
+    log_heading: str = ""
+
+    @property
+    def log_start(self) -> RunStart:
+        """Where its lines begin in its log."""
+        return RunStart(self.log_offset, self.log_heading)
 
     @property
     def alive(self) -> bool:

@@ -49,7 +49,8 @@ from torbiz_tui.environments.share_lock import share_lock
 from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import follow
-from torbiz_tui.logs.writing import logger, rotate
+from torbiz_tui.logs.run_start import begin_run, run_follower
+from torbiz_tui.logs.writing import MAX_BYTES, logger, rotate
 from torbiz_tui.paths import Paths, runner_scripts, write_json
 from torbiz_tui.setup.step import Step
 
@@ -117,11 +118,13 @@ class NativeDriver(EnvironmentDriver):
             str(runner_scripts() / "supervise_server.py"),
             "--report",
             str(self._report_file),
+            *("--log", str(log_file), "--log-limit", str(MAX_BYTES)),
+            *("--rotate", shlex.join([sys.executable, "-P", "-m", "torbiz_tui.logs.rotation"])),
             "--",
             *self.server_argv(spec),
         ]
         with open_log(log_file) as log:
-            offset = log.tell()
+            start = begin_run(log, f"The server of {spec.model} starts")
             process = await asyncio.to_thread(
                 subprocess.Popen,
                 argv,
@@ -134,7 +137,12 @@ class NativeDriver(EnvironmentDriver):
             )
         self._children[process.pid] = process
         record = NativeRecord.of(
-            process.pid, start_mark(process.pid) or "", time.time(), spec, (log_file, offset)
+            process.pid,
+            start_mark(process.pid) or "",
+            time.time(),
+            spec,
+            (log_file, start.offset),
+            start.heading,
         )
         try:
             write_json(self._record_file, record_to_json(record))
@@ -147,7 +155,7 @@ class NativeDriver(EnvironmentDriver):
                 remedy="Free some disk space or mend the permissions, then try again.",
                 code="run_not_writable",
             ) from error
-        logger("sharing").info("started pid %d: %s", process.pid, " ".join(argv[5:]))
+        logger("sharing").info("started pid %d: %s", process.pid, " ".join(self.server_argv(spec)))
         return record
 
     async def command_text(self, spec: ServerSpec) -> str:
@@ -196,14 +204,16 @@ class NativeDriver(EnvironmentDriver):
         if child is not None and child.poll() is not None:
             del self._children[pid]
 
-    def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
+    async def server_lines(self, record: ServerRecord) -> AsyncIterator[list[str]]:
         known = _own(record)
 
         def ended() -> bool:
             self._reap(known.pid)
             return start_mark(known.pid) != known.start_mark
 
-        return follow(known.log_file, known.log_offset, ended=ended)
+        follower = await asyncio.to_thread(run_follower, known.log_file, known.log_start)
+        async for lines in follow(follower, ended=ended):
+            yield lines
 
     async def wait_server(self, record: ServerRecord) -> ExitReport:
         record = _own(record)
@@ -212,7 +222,7 @@ class NativeDriver(EnvironmentDriver):
         return self._exit_report(record)
 
     def _exit_report(self, record: NativeRecord) -> ExitReport:
-        lines = last_lines(record.log_file, not_before=record.log_offset)
+        lines = last_lines(record.log_file, record.log_start)
         try:
             data = json.loads(self._report_file.read_text("utf-8"))
         except (OSError, ValueError):
@@ -283,7 +293,10 @@ class NativeDriver(EnvironmentDriver):
         log_file = self._paths.logs / command.log_name
         rotate(log_file)
         return await NativeRunner.start(
-            self._argv(command), self._environ(command.secrets), log_file
+            self._argv(command),
+            self._environ(command.secrets),
+            log_file,
+            f"{command.title or command.script} starts",
         )
 
     async def chat_runner(self, command: RunnerCommand, key: str) -> RunnerProcess:

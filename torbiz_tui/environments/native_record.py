@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torbiz_tui.environments.base import ServerRecord, ServerSpec
+from torbiz_tui.logs.run_start import RunStart
 
 ENVIRONMENT = "native"
 
@@ -16,20 +17,29 @@ class NativeRecord(ServerRecord):
     """A server that is a process here.
 
     `start_mark` says when the process with number `pid` was started, in the system's own terms: a
-    process that got the same number later has another mark. `log_offset` is the byte in `log_file`
-    at which this server's output begins.
+    process that got the same number later has another mark. `log_start` is where in `log_file`
+    this server's output begins.
     """
 
     pid: int
     start_mark: str
     log_file: Path
-    log_offset: int
+    log_start: RunStart
 
     @classmethod
     def of(
-        cls, pid: int, start_mark: str, started_at: float, spec: ServerSpec, log: tuple[Path, int]
+        cls,
+        pid: int,
+        start_mark: str,
+        started_at: float,
+        spec: ServerSpec,
+        log: tuple[Path, int],
+        heading: str = "",
     ) -> NativeRecord:
-        """The record of a process; `log` is the file and where its output begins."""
+        """The record of a process; `log` is the file and where its output begins.
+
+        `heading` is the line before it.
+        """
         return cls(
             environment=ENVIRONMENT,
             id=f"{pid}:{start_mark}",
@@ -38,7 +48,7 @@ class NativeRecord(ServerRecord):
             started_at=started_at,
             spec=spec,
             log_file=log[0],
-            log_offset=log[1],
+            log_start=RunStart(log[1], heading),
         )
 
 
@@ -50,7 +60,8 @@ def record_to_json(record: NativeRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "spec": record.spec.to_json(),
         "log_file": str(record.log_file),
-        "log_offset": record.log_offset,
+        "log_offset": record.log_start.offset,
+        "log_heading": record.log_start.heading,
     }
 
 
@@ -62,4 +73,6 @@ def record_from_json(data: dict[str, Any]) -> NativeRecord:
         data["started_at"],
         ServerSpec.from_json(data["spec"]),
         (Path(data["log_file"]), data["log_offset"]),
+        # Earlier versions wrote none.
+        str(data.get("log_heading", "")),
     )

@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from torbiz_tui.environments.base import ExitReport, RunnerProcess
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.logs.following import LineAssembler, read_lines, tail_offset
-from torbiz_tui.logs.redaction import redact
-from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.logs.decoding import shown_line
+from torbiz_tui.logs.following import LineAssembler
+from torbiz_tui.logs.run_start import RunStart, begin_run, last_of_run
 from torbiz_tui.logs.writing import logger
 
 LAST_LINES = 12
@@ -75,10 +75,10 @@ def start_mark(pid: int) -> str | None:
         return None
 
 
-def last_lines(file: Path, count: int = LAST_LINES, *, not_before: int = 0) -> tuple[str, ...]:
-    """The last lines of a log, safe to show, none from before byte `not_before`."""
-    lines = read_lines(file, max(tail_offset(file, count), not_before))
-    return tuple(redact(sanitize_line(line)) for line in lines[-count:] if line.strip())
+def last_lines(file: Path, start: RunStart, count: int = LAST_LINES) -> tuple[str, ...]:
+    """The last lines of a run in a log, safe to show."""
+    lines = [shown_line(data) for data in last_of_run(file, start, count)]
+    return tuple(line for line in lines if line.strip())
 
 
 def end_with_parent() -> None:
@@ -108,18 +108,20 @@ def signal_name(number: int) -> str:
 class NativeRunner(RunnerProcess):
     """A runner script as a child process in a session of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_file: Path, offset: int) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log_file: Path, start: RunStart
+    ) -> None:
         self._process = process
         self._log_file = log_file
-        self._log_offset = offset
+        self._log_start = start
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], environ: Mapping[str, str], log_file: Path
+        cls, argv: Sequence[str], environ: Mapping[str, str], log_file: Path, title: str
     ) -> NativeRunner:
-        """Start `argv` with its diagnostics appended to `log_file`."""
+        """Start `argv`, called `title`, with its diagnostics appended to `log_file`."""
         with open_log(log_file) as log:
-            offset = log.tell()
+            start = begin_run(log, title)
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.PIPE,
@@ -128,7 +130,7 @@ class NativeRunner(RunnerProcess):
                 env=dict(environ),
                 start_new_session=True,
             )
-        return cls(process, log_file, offset)
+        return cls(process, log_file, start)
 
     async def send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -149,7 +151,7 @@ class NativeRunner(RunnerProcess):
         return ExitReport(
             code=code if code >= 0 else None,
             signal=signal_name(-code) if code < 0 else None,
-            last_lines=last_lines(self._log_file, not_before=self._log_offset),
+            last_lines=last_lines(self._log_file, self._log_start),
         )
 
     async def stop(self, grace_s: float = 5.0) -> ExitReport:

@@ -25,7 +25,9 @@ from torbiz_tui.environments.processes import (
     wait_gone,
 )
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.logs.writing import logger, rotate
+from torbiz_tui.logs.rotation import keep_bounded
+from torbiz_tui.logs.run_start import begin_run
+from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 
 _POLL_S = 0.03
@@ -59,6 +61,7 @@ class SharedRunner(RunnerProcess):
         self._reader, self._writer = streams
         self._first = first
         self._child = child
+        self._bounding = asyncio.create_task(keep_bounded(log_file), name=f"bound {log_file.name}")
 
     async def send(self, message: Mapping[str, Any]) -> None:
         try:
@@ -98,6 +101,7 @@ class SharedRunner(RunnerProcess):
         return await self._report(killed=killed)
 
     async def close(self) -> None:
+        self._bounding.cancel()
         self._users.close()
         self._writer.close()
         with contextlib.suppress(OSError, TimeoutError):
@@ -118,7 +122,7 @@ class SharedRunner(RunnerProcess):
             code=code if code is not None and code >= 0 else None,
             signal=signal_name(-code) if code is not None and code < 0 else None,
             killed=killed,
-            last_lines=last_lines(self._log_file, not_before=self.record.log_offset),
+            last_lines=last_lines(self._log_file, self.record.log_start),
         )
 
 
@@ -185,14 +189,13 @@ class SharedRunners:
     ) -> SharedRunner:
         self._records.forget_dead()
         self._reap()
-        rotate(log_file)
         socket = self._records.new_socket()
         command = [*argv, "--listen", str(socket)]
 
         def launch() -> tuple[Child, ChatRunnerRecord]:
             # In one go, so that a cancelled start leaves no runner that nobody remembers.
             with open_log(log_file) as log:
-                offset = log.tell()
+                start = begin_run(log, f"The chat runner for {model} starts")
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -210,7 +213,8 @@ class SharedRunners:
                 model,
                 str(socket),
                 time.time(),
-                offset,
+                start.offset,
+                start.heading,
             )
             try:
                 self._records.write(record)
@@ -252,7 +256,7 @@ class SharedRunners:
             why=why,
             remedy="Its log (petals_inference.log) has the details; Setup (F1) can mend the stack.",
             code="runner_not_started",
-            details=last_lines(log_file, not_before=record.log_offset)[-4:],
+            details=last_lines(log_file, record.log_start)[-4:],
         )
 
     async def end_unused(self) -> list[ChatRunnerRecord]:

@@ -1,25 +1,35 @@
 """Bounding the size of logs that other programs have open.
 
+    python -m torbiz_tui.logs.rotation FILE
+
 What the program writes itself it rotates by renaming (`writing`, container.log). A server and a
 chat runner write to the descriptor that they were started with, for weeks: their logs are copied
-and truncated by whichever torbiz-tui looks at them, which works because they are opened to append.
-Whoever writes is stopped while the last of it is copied, for some milliseconds, so that no line
-falls between the copy and the truncation. (Linux; elsewhere it is not known who writes, and what is
-written within these few microseconds is lost.)
+and truncated, which works because they are opened to append. A server's supervisor sees to that
+with the command above, whether or not the app runs; a chat runner's log is looked after by the
+programs that use it. Whoever writes is stopped while the last of it is copied, for some
+milliseconds, so that no line falls between the copy and the truncation. (Linux; elsewhere, and for
+a container of another user, it is not known who writes, and what is written within these few
+microseconds is lost.)
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
-from torbiz_tui.logs.writing import KEPT_FILES, MAX_BYTES
+from torbiz_tui.logs.writing import KEPT_FILES, MAX_BYTES, logger, shift
+
+LOOKED_EVERY_S = 10.0
+"""How often the size of a log is looked at that another program writes to."""
 
 _CHUNK = 2**20
 _PROC = Path("/proc")
@@ -36,15 +46,18 @@ def bound(
 ) -> bool:
     """Rotate a log that has grown past `max_bytes` while other processes append to it.
 
-    Whoever kept an offset in the file has to begin at 0 again if this returns true.
-    It goes to `<name>.1`, and `kept` rotated files are left. While its last line is not finished
-    it waits for the next time, up to twice the size. Returns whether it was rotated. Raises OSError, and then has lost nothing.
+    It goes to `<name>.1`, and `kept` rotated files are left; who knows a place in it finds that
+    there, at the same offset (`run_start`). While its last line is not finished it waits for the
+    next time, up to twice the size, and so it does while another program rotates it. Returns
+    whether it was rotated. Raises OSError, and then has lost nothing.
     """
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
+        if not _alone(descriptor):
+            return False
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size <= max_bytes:
             return False
@@ -59,7 +72,7 @@ def bound(
                 if not finished and copied < 2 * max_bytes:
                     # Torn lines are worse than a bigger file.
                     return False
-                _shift(file, kept)
+                shift(file, kept)
                 copy.rename(file.with_name(f"{file.name}.1"))
                 os.ftruncate(descriptor, 0)
         finally:
@@ -70,17 +83,36 @@ def bound(
         os.close(descriptor)
 
 
+async def keep_bounded(file: Path, *, every_s: float = LOOKED_EVERY_S) -> None:
+    """Bound a log that another program writes to, again and again; never ends.
+
+    What keeps it from that is logged, once for as long as it lasts.
+    """
+    told = ""
+    while True:
+        try:
+            await asyncio.to_thread(bound, file)
+            told = ""
+        except OSError as error:
+            if str(error) != told:
+                told = str(error)
+                logger("app").warning("%s cannot be rotated: %s", file, error)
+        await asyncio.sleep(every_s)
+
+
+def _alone(descriptor: int) -> bool:
+    """Lock a file until it is closed; false while another program has locked it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _copy(source: int, target: int, position: int) -> int:
     while data := os.pread(source, _CHUNK, position):
         position += os.pwrite(target, data, position)
     return position
-
-
-def _shift(file: Path, kept: int) -> None:
-    for number in range(kept, 1, -1):
-        newer = file.with_name(f"{file.name}.{number - 1}")
-        with contextlib.suppress(FileNotFoundError):
-            newer.replace(file.with_name(f"{file.name}.{number}"))
 
 
 def _writers(file: os.stat_result) -> list[int]:
@@ -154,3 +186,19 @@ def _runs(pid: int) -> bool:
         return False
     # Stopped, traced, or at an end.
     return any(state not in "TtZXx" for state in states)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Bound the files that are named; the exit code is 1 when one of them cannot be."""
+    code = 0
+    for name in arguments:
+        try:
+            bound(Path(name))
+        except OSError as error:
+            print(f"{name} cannot be rotated: {error}", file=sys.stderr)
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

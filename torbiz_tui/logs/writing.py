@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
+import os
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import IO
 
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.paths import Paths
@@ -22,9 +26,44 @@ class _RedactingFormatter(logging.Formatter):
 
 
 class _BoundedHandler(RotatingFileHandler):
-    """A full disk must not stop the program, and must not go unnoticed: it is told once."""
+    """A full disk must not stop the program, and must not go unnoticed: it is told once.
+
+    Several programs may write to the same file: when another one has rotated it, or somebody has
+    removed it, this one goes on in the new one.
+    """
 
     _told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and not self._is_in_place(self.stream):
+            self._let_go(self.stream)
+        super().emit(record)
+
+    def doRollover(self) -> None:  # noqa: N802
+        stream = self.stream
+        if stream is None:
+            return
+        # Of several programs that see it full at once, one rotates it.
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        if self._is_in_place(stream):
+            file = Path(self.baseFilename)
+            shift(file, self.backupCount)
+            file.replace(file.with_name(f"{file.name}.1"))
+        self._let_go(stream)
+
+    def _is_in_place(self, stream: IO[str]) -> bool:
+        try:
+            mine, now = os.fstat(stream.fileno()), Path(self.baseFilename).stat()
+        except OSError:
+            return False
+        return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def _let_go(self, stream: IO[str]) -> None:
+        """Close the file; it is opened again with the next line."""
+        self.stream = None
+        # What a full disk has not taken was told when it was written.
+        with contextlib.suppress(OSError):
+            stream.close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002
         error = sys.exc_info()[1]
@@ -68,9 +107,21 @@ def _replace_handlers(target: logging.Logger, file: Path) -> None:
 
 
 def rotate(file: Path, *, max_bytes: int = MAX_BYTES) -> None:
-    """Move a log file that has grown past `max_bytes` to `<name>.1` before it is appended to."""
+    """Rename a log that has grown past `max_bytes`, before somebody opens it to append.
+
+    For a log that nobody else has open; `rotation.bound` is for the others. Raises OSError.
+    """
     try:
         if file.stat().st_size > max_bytes:
+            shift(file)
             file.replace(file.with_name(f"{file.name}.1"))
     except FileNotFoundError:
         return
+
+
+def shift(file: Path, kept: int = KEPT_FILES) -> None:
+    """Make room for a new `<name>.1`: one of `kept` that are left. Raises OSError."""
+    for number in range(kept, 1, -1):
+        newer = file.with_name(f"{file.name}.{number - 1}")
+        with contextlib.suppress(FileNotFoundError):
+            newer.replace(file.with_name(f"{file.name}.{number}"))

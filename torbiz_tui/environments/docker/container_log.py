@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from torbiz_tui.environments.docker.container import LOG_NAME as SEEDER_LOG
 from torbiz_tui.environments.docker.engine import EngineFinder
 from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.log_file import LOG_NAME, ContainerLogFile
@@ -14,6 +15,7 @@ from torbiz_tui.environments.docker.log_lines import Position, StampedLine, adva
 from torbiz_tui.environments.docker.log_stream import container_lines, container_log
 from torbiz_tui.environments.docker.watching import look_at
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.rotation import keep_bounded
 from torbiz_tui.logs.writing import MAX_BYTES, logger, write_failures
 from torbiz_tui.paths import Paths
 
@@ -131,6 +133,8 @@ async def spooled_lines(
 ) -> AsyncGenerator[list[str], None]:
     """As `container_lines`; container.log is kept at the same time, and whole at the end."""
     spool = asyncio.create_task(_run(Spool(finder, paths, container_id, name)), name="spool")
+    # The server in the container writes a log of its own, too.
+    bounding = asyncio.create_task(keep_bounded(paths.logs / SEEDER_LOG), name="bound")
     try:
         async with contextlib.aclosing(container_lines(finder, container_id)) as batches:
             async for batch in batches:
@@ -138,7 +142,8 @@ async def spooled_lines(
         await asyncio.wait([spool], timeout=_REST_S)
     finally:
         spool.cancel()
-        await asyncio.wait([spool])
+        bounding.cancel()
+        await asyncio.wait([spool, bounding])
 
 
 async def copy_rest(finder: EngineFinder, paths: Paths, container_id: str, name: str) -> None:

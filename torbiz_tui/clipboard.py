@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from torbiz_tui.logs.writing import logger
 
+COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
+COPIED_HERE = "On this machine's clipboard, and sent to your terminal (which decides itself)."
+"""What can be said of a copy: a terminal never answers whether it took it."""
 _LIMIT_S = 2.0
 
 _WAYLAND = ("wl-copy",)

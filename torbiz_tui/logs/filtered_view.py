@@ -70,6 +70,10 @@ class FilteredView(BackgroundView):
         at = bisect_left(older, -line.place, hi=middle, key=lambda place: -place)
         return middle - at - (at < middle and older[at] == line.place)
 
+    def whole(self, line: RawLine, limit: int = 2**20) -> bytes:
+        """All bytes of a line that was cut, `limit` at most."""
+        return self.series.whole(line, limit)
+
     def _go_back(self) -> bool:
         if self._complete:
             return False

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
-from torbiz_tui.logs.log_file import LogFile
+from torbiz_tui.logs.log_file import LogFile, RawLine
 
 _LISTED_AGAIN = 5
 
@@ -110,6 +110,11 @@ class LogSeries:
     def part(self, number: int) -> LogFile | None:
         """The part with that number, if it is still there."""
         return next((part for part in self.parts if part.part == number), None)
+
+    def whole(self, line: RawLine, limit: int) -> bytes:
+        """All bytes of a line that was cut, `limit` at most."""
+        part = self.part(line.part)
+        return line.data[:limit] if part is None else part.whole(line, limit)
 
     def part_after(self, number: int) -> LogFile | None:
         """The first part with a higher number."""

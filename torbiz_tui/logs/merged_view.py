@@ -90,6 +90,10 @@ class MergedView(BackgroundView):
             at = _find(self._older, self._older_from, line)
             return self.count if at is None else len(self._older) - 1 - at
 
+    def whole(self, line: RawLine, limit: int = 2**20) -> bytes:
+        """All bytes of a line that was cut, `limit` at most."""
+        return self.logs[line.source].whole(line, limit)
+
     def _go_back(self) -> bool:
         """Merge some more records; whether there may be others."""
         if self._complete:

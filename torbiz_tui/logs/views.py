@@ -39,6 +39,9 @@ class LineView(Protocol):
     def index_of(self, line: RawLine) -> int:
         """Where that line stands now; if it is not here, the first line after it."""
 
+    def whole(self, line: RawLine, limit: int = 2**20) -> bytes:
+        """All bytes of a line that was cut, `limit` at most."""
+
     def look(self) -> bool:
         """Take in what has come; whether anything changed. Cheap; call it for every change."""
 
@@ -129,6 +132,10 @@ class WholeView:
         self._take()
         grew = change is not Change.NOTHING
         return grew or counted != self._counted or tail != self._tail_count
+
+    def whole(self, line: RawLine, limit: int = 2**20) -> bytes:
+        """All bytes of a line that was cut, `limit` at most."""
+        return self.series.whole(line, limit)
 
     def close(self) -> None:
         """Nothing runs here."""

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Button, OptionList, Static
 
 from torbiz_tui.errors import ExitCode
+from torbiz_tui.logs.memory_view import MemoryView
 from torbiz_tui.screens.base import ModeScreen
 from torbiz_tui.setup.plan import StepOutput, StepState, StepStatus
 from torbiz_tui.widgets import keys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
 
 _TICK_S = 0.5
+_OUTPUT_LINES = 2_000
 _IMAGE_STEP = "image"
 _DISK_LIMIT_S = 10.0
 _SHOWN_FROM = 500_000
@@ -59,6 +61,7 @@ class SetupScreen(ModeScreen):
         self._plan = services.setup
         self._applying = False
         self._shown_output: str | None = None
+        self._output = MemoryView(_OUTPUT_LINES)
 
     def compose_body(self) -> Iterator[Widget]:
         """The verdict, the steps, the buttons, and the selected step in full."""
@@ -70,7 +73,7 @@ class SetupScreen(ModeScreen):
             yield Button("Ask (F3)", action="app.go('ask')", id="to-ask", compact=True)
         yield Static(id="disk", markup=False)
         yield Static(id="step", markup=False)
-        yield LogPane(empty_text="This step has not printed anything.", limit=2_000, id="output")
+        yield LogPane(empty_text="This step has not printed anything.", id="output")
 
     def on_mount(self) -> None:
         """Look at the machine as soon as the screen is there."""
@@ -91,7 +94,8 @@ class SetupScreen(ModeScreen):
             async for event in plan_events:
                 if isinstance(event, StepOutput):
                     if event.step_id == self._shown_output:
-                        self.query_one("#output", LogPane).write_lines(event.lines)
+                        self._output.append(event.lines)
+                        self.query_one("#output", LogPane).look()
                 else:
                     self._refresh_steps()
 
@@ -166,7 +170,9 @@ class SetupScreen(ModeScreen):
         self.query_one("#step", Static).update(self._step_content(status))
         if status.id != self._shown_output:
             self._shown_output = status.id
-            self.query_one("#output", LogPane).replace_lines(self._plan.output(status.id))
+            self._output = MemoryView(_OUTPUT_LINES)
+            self._output.append(self._plan.output(status.id))
+            self.query_one("#output", LogPane).show(self._output)
 
     def _step_content(self, status: StepStatus) -> Content:
         mark, style = MARKS[status.state]

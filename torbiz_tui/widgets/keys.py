@@ -220,6 +220,15 @@ PANE = [
     _key("pane.back", "h,shift+left", "sideways(-1)", "Left", "Scroll left (wrapping off)"),
     _key("pane.wrap", "w", "wrap", "Wrap", "Break long lines, or not", show=True),
     _key("pane.clear", "c", "clear", "Clear", "Clear the view; the file stays", show=True),
+    _key("pane.unclear", "C", "unclear", "Show all", "Show again what was cleared"),
+    _key("pane.previous", "K,ctrl+up", "current(-1)", "Line", "Choose the line before"),
+    _key("pane.next", "J,ctrl+down", "current(1)", "Line", "Choose the next line"),
+    _key("pane.explain", "enter", "explain", "Explain", "What the chosen line means"),
+    _key("pane.mark", "m", "mark", "Mark", "Mark the chosen line, or no longer"),
+    _key("pane.next_mark", "u", "next_mark(1)", "Mark", "The next marked line"),
+    _key("pane.previous_mark", "U", "next_mark(-1)", "Mark", "The marked line before"),
+    _key("pane.select", "v", "select", "Select", "Select lines from here, or end it"),
+    _key("pane.copy", "y", "copy", "Copy", "Copy the chosen lines as they stand in the log"),
 ]
 
 GROUPS: dict[str, list[Binding]] = {

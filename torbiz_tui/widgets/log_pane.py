@@ -1,204 +1,203 @@
-"""A pane that follows a log: bounded, batched, and never yanked away from its reader."""
+"""A pane that shows a log of any size: search, marks, and taking lines along."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import NamedTuple
 
-from rich.style import Style
-from rich.text import Text
-from textual import events
-from textual.geometry import Size
+from textual import events, work
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
-from textual.strip import Strip
-from textual.timer import Timer
 
+from torbiz_tui.logs.cleared_view import ClearedView
+from torbiz_tui.logs.decoding import shown_line
+from torbiz_tui.logs.log_file import RawLine
+from torbiz_tui.logs.memory_view import MemoryView
+from torbiz_tui.logs.query import Query
+from torbiz_tui.logs.views import LineView
+from torbiz_tui.troubleshooting.symptom import Symptom
 from torbiz_tui.widgets import keys
-from torbiz_tui.widgets.log_lines import LogLines, level_of
+from torbiz_tui.widgets.log_layout import Row
+from torbiz_tui.widgets.log_rows import Piece, Span
+from torbiz_tui.widgets.log_search import PaneSearch
+from torbiz_tui.widgets.log_text import Key, key_of
+from torbiz_tui.widgets.log_view import LogView
 
-LINES_KEPT = 20_000
-_FLUSH_S = 0.08
+COPIED_AT_MOST = 10_000
+"""How many lines one copy takes; a clipboard is no place for more."""
 
 
-class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
-    """Shows lines as they come; follows the end only for who is at the end."""
+class Position(NamedTuple):
+    """Where a pane stood in a view; good for every view of the same logs."""
+
+    top: RawLine | None
+    row: int
+    left: float
+    following: bool
+    seen: RawLine | None
+    cursor: RawLine | None
+    marks: dict[Key, RawLine]
+
+
+class LogPane(LogView):
+    """A `LineView` with a current line, marks, a search, and a selection."""
 
     BINDINGS = [*keys.PANE]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "log-pane--warning",
-        "log-pane--error",
-        "log-pane--empty",
-        "log-pane--match",
-        "log-pane--current",
-    }
-    DEFAULT_CSS = """
-    LogPane {
-        background: $background;
-        color: $foreground;
-        padding: 0 1;
-        scrollbar-gutter: stable;
-        scrollbar-size-vertical: 1;
-        scrollbar-size-horizontal: 1;
-    }
-    LogPane .log-pane--warning { color: $text-warning; }
-    LogPane .log-pane--error { color: $text-error; }
-    LogPane .log-pane--empty { color: $text-muted; }
-    LogPane .log-pane--match { text-style: underline bold; }
-    LogPane .log-pane--current { text-style: reverse bold; }
-    """
 
-    class Changed(Message):
-        """What the pane would say of itself has changed."""
+    class Explain(Message):
+        """What a line means is asked for."""
 
-        def __init__(self, pane: LogPane) -> None:
+        def __init__(self, pane: LogPane, line: str, symptom: Symptom) -> None:
             super().__init__()
             self.pane = pane
+            self.line = line
+            self.symptom = symptom
 
         @property
         def control(self) -> LogPane:
             """The pane."""
             return self.pane
 
-        def can_replace(self, message: Message) -> bool:
-            """Only the newest counts."""
-            return isinstance(message, LogPane.Changed) and message.pane is self.pane
-
     def __init__(
         self,
         *,
         empty_text: str = "Nothing logged yet.",
-        limit: int = LINES_KEPT,
         id: str | None = None,  # noqa: A002
     ) -> None:
-        super().__init__(id=id)
-        self._lines = LogLines(limit)
-        self._limit = limit
-        self._pending: list[str] = []
-        self._flush_timer: Timer | None = None
-        self._empty_text = empty_text
-        self._wrap = True
-        self.following = True
-        self.new_lines = 0
-        self._query: re.Pattern[str] | None = None
-        self._match: int | None = None
+        super().__init__(empty_text=empty_text, id=id)
+        self._view: LineView | None = None
+        self._cursor: RawLine | None = None
+        self._marks: dict[Key, RawLine] = {}
+        # The other end of what is selected by keys.
+        self._selected_from: RawLine | None = None
+        self._search: PaneSearch | None = None
+        self._match: RawLine | None = None
 
-    # What it holds
+    # The view
 
     @property
-    def line_count(self) -> int:
-        """How many lines are kept."""
-        return len(self._lines)
+    def view(self) -> LineView | None:
+        """What is shown."""
+        return self._view
 
-    @property
-    def wrapped(self) -> bool:
-        """Whether long lines are broken."""
-        return self._wrap
-
-    def set_empty_text(self, text: str) -> None:
-        """What to say while there is nothing."""
-        self._empty_text = text
+    def show(self, view: LineView | None, *, at: RawLine | None = None) -> None:
+        """Show another view at a line, or from its end; closing the old one is the caller's."""
+        query = self._search.query if self._search is not None else None
+        self._end_search()
+        self._forget_selection()
+        self._view = view
+        self._selected_from = self._cursor = None
+        self._marks.clear()
+        self.show_view(view)
+        if at is not None and view is not None:
+            self._stay_at(at, 0)
+            self._settle()
+        self._search_again(query)
         self.refresh()
 
-    def write_lines(self, raw: Iterable[str]) -> None:
-        """Add lines as they stand in a file; they are shown with the next batch."""
-        self._pending.extend(raw)
-        if len(self._pending) > self._limit:
-            del self._pending[: -self._limit]
-        if self._flush_timer is None:
-            self._flush_timer = self.set_timer(_FLUSH_S, self._flush)
+    def position(self) -> Position:
+        """Where it stands, for coming back."""
+        layout = self._layout_of
+        return Position(
+            layout.top,
+            layout.top_row,
+            self.scroll_x,
+            layout.following,
+            self._seen,
+            self._cursor,
+            dict(self._marks),
+        )
 
-    def replace_lines(self, raw: Iterable[str]) -> None:
-        """Show other lines instead, from their end."""
-        self._lines.clear()
-        self._pending = list(raw)
-        self.following = True
-        self._flush()
-
-    def _flush(self) -> None:
-        self._flush_timer = None
-        pending, self._pending = self._pending, []
-        removed = self._lines.extend(pending)
-        self._resize_virtual()
-        if self.following:
-            self._to_end()
+    def restore(self, position: Position) -> None:
+        """Go back to where it stood."""
+        self._marks = dict(position.marks)
+        self._cursor = position.cursor
+        if position.following or position.top is None:
+            self._follow()
+            self._layout_of.look()
         else:
-            self.new_lines += len(pending)
-            if removed:
-                if self._match is not None:
-                    self._match = None
-                self.scroll_to(
-                    y=max(0, self.scroll_y - removed), animate=False, immediate=True, force=True
-                )
-        self.refresh()
-        self.post_message(self.Changed(self))
+            self._seen = position.seen
+            self._layout_of.following = False
+            self._stay_at(position.top, position.row)
+            self._seen = position.seen
+        self._settle()
+        self.scroll_to(x=position.left, animate=False, immediate=True, force=True)
 
-    def _resize_virtual(self) -> None:
-        width = 0 if self._wrap else self._lines.widest
-        self.virtual_size = Size(width, self._lines.rows)
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Break the lines at the new width; who is at the end stays there."""
-        del event
-        following = self.following
-        if self._wrap:
-            self._lines.rewrap(max(1, self.scrollable_content_region.width))
-        self._resize_virtual()
-        if following:
-            self._to_end()
-        self.refresh()
-
-    # Where it stands
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follow again as soon as the reader is back at the end."""
-        super().watch_scroll_y(old_value, new_value)
-        if self.size.height == 0:
+    def _stay_at(self, line: RawLine, row: int) -> None:
+        """Have a line first, also if it is found only later."""
+        self._hold()
+        layout = self._layout_of
+        if layout.view is None:
             return
-        following = new_value >= self.max_scroll_y
-        if following != self.following:
-            self.following = following
-            self.post_message(self.Changed(self))
-        if following:
-            self.new_lines = 0
+        index = layout.view.index_of(line)
+        here = layout.view.lines(index, 1)
+        known = bool(here) and key_of(here[0]) == key_of(line)
+        self._goal = None if known or layout.view.complete else line
+        layout.to(index, row if known else 0)
 
-    def _to_end(self) -> None:
-        self.following = True
-        self.new_lines = 0
-        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
-        self.call_after_refresh(self._place_thumb)
+    def action_clear(self) -> None:
+        """Show only what comes; the file stays."""
+        view = self._layout_of.view
+        last = view.lines(view.count - 1, 1) if view is not None else []
+        if view is not None and last:
+            self._narrow(ClearedView(self._view or view, last[0]))
 
-    def _place_thumb(self) -> None:
-        # A scrollbar that appears only now has missed where the view stands.
-        if self.show_vertical_scrollbar:
-            self.vertical_scrollbar.position = self.scroll_y
+    def action_unclear(self) -> None:
+        """Show again what was cleared."""
+        if isinstance(self._layout_of.view, ClearedView):
+            self._narrow(self._view)
 
-    def _to_row(self, row: float) -> None:
-        self.scroll_to(y=row, animate=False, immediate=True, force=True)
+    def _narrow(self, view: LineView | None) -> None:
+        query = self._search.query if self._search is not None else None
+        self._end_search()
+        self._forget_selection()
+        self._selected_from = self._cursor = None
+        self.show_view(view)
+        self._search_again(query)
+
+    # Moving
 
     def action_down(self) -> None:
-        """One row down."""
-        self._to_row(self.scroll_y + 1)
+        """One row down; one line while lines are being selected."""
+        self._scroll_or_select(1, 1)
 
     def action_up(self) -> None:
-        """One row up."""
-        self._to_row(self.scroll_y - 1)
+        """One row up; one line while lines are being selected."""
+        self._scroll_or_select(-1, -1)
 
     def action_page(self, direction: int) -> None:
         """One page up or down, with one row in common."""
-        height = self.scrollable_content_region.height
-        self._to_row(self.scroll_y + direction * max(1, height - 1))
+        rows = direction * max(1, self._layout_of.height - 1)
+        self._scroll_or_select(rows, rows)
+
+    def _scroll_or_select(self, rows: int, lines: int) -> None:
+        if self._selected_from is not None:
+            self.action_current(lines)
+        else:
+            self.scroll_rows(rows)
 
     def action_top(self) -> None:
-        """To the first row."""
-        self._to_row(0)
+        """To the first line."""
+        if self._selected_from is not None:
+            self.action_current(-self.line_count)
+            return
+        view = self._layout_of.view
+        self._layout_of.to(0)
+        self._moved()
+        if view is not None and not view.complete:
+            self._hold()
+            self._to_first = True
 
     def action_end(self) -> None:
         """To the end; what comes is followed."""
-        self._to_end()
-        self.post_message(self.Changed(self))
+        if self._selected_from is not None:
+            self.action_current(self.line_count)
+            return
+        self._goal, self._to_first = None, False
+        self._forget_selection()
+        self._follow()
+        self._layout_of.to_end()
+        self._settle()
 
     def action_sideways(self, direction: int) -> None:
         """Left or right by half a screen, where lines are not broken."""
@@ -209,133 +208,320 @@ class LogPane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_wrap(self) -> None:
         """Break long lines, or do not; the first line shown stays the first."""
-        first = self._lines.locate(int(self.scroll_y))[0] if self.line_count else 0
-        following = self.following
-        self._wrap = not self._wrap
-        self._lines.rewrap(max(1, self.scrollable_content_region.width) if self._wrap else 0)
-        self._resize_virtual()
+        layout = self._layout_of
+        layout.resize(layout.width, layout.height, wrapped=not layout.wrapped)
+        self._widest = 0
         self.scroll_to(x=0, animate=False, immediate=True, force=True)
-        if following:
-            self._to_end()
-        elif self.line_count:
-            self._to_row(self._lines.row_of(min(first, self.line_count - 1)))
-        self.refresh()
-        self.post_message(self.Changed(self))
+        self._settle()
 
-    def action_clear(self) -> None:
-        """Forget what is shown; the file stays, and what comes is shown."""
-        self._lines.clear()
-        self._pending.clear()
-        self._match = None
-        self._resize_virtual()
-        self._to_end()
-        self.refresh()
-        self.post_message(self.Changed(self))
+    # The current line
+
+    @property
+    def cursor_line(self) -> RawLine | None:
+        """The line that keys act on: the current one if it is in view, else one at the edge."""
+        row = self._cursor_row()
+        return None if row is None else row.line
+
+    def _cursor_row(self) -> Row | None:
+        page = self._layout_of.page()
+        if not page:
+            return None
+        if self._cursor is not None:
+            cursor = key_of(self._cursor)
+            for row in page:
+                if key_of(row.line) == cursor:
+                    return row
+        return page[-1] if self._layout_of.at_end else page[0]
+
+    def action_current(self, lines: int) -> None:
+        """Make a line further down, or up, the current one."""
+        row, view = self._cursor_row(), self._layout_of.view
+        if row is None or view is None:
+            return
+        shown = self._cursor is not None and key_of(row.line) == key_of(self._cursor)
+        if not shown and self._selected_from is not None and self._cursor is not None:
+            # What is selected may go far beyond the view.
+            index = view.index_of(self._cursor) + lines
+        else:
+            index = row.at + (lines if shown else 0)
+        found = view.lines(max(0, min(index, view.count - 1)), 1)
+        if found:
+            self._make_current(found[0])
+
+    def go_to(self, line: RawLine) -> None:
+        """Bring a line into view and make it current; as soon as it is known, if it is not yet."""
+        self._to_first = False
+        self._cursor = line
+        known = self._go(line)
+        view = self._layout_of.view
+        if not known and view is not None and view.complete:
+            nearest = view.lines(min(view.index_of(line), view.count - 1), 1)
+            self._cursor = nearest[0] if nearest else None
+        self._settle()
+
+    def _make_current(self, line: RawLine) -> None:
+        """Make a line current and scroll as little as that needs."""
+        layout = self._layout_of
+        self._hold()
+        self._goal, self._to_first = None, False
+        self._cursor = line
+        index = layout.view.index_of(line) if layout.view is not None else 0
+        page = layout.page()
+        rows = layout.lines.get(line).rows(layout.line_width)
+        if page and (index < page[0].at or (index == page[0].at and page[0].part)):
+            layout.to(index)
+        elif page and (index > page[-1].at or (index == page[-1].at and page[-1].part < rows - 1)):
+            layout.to(index, rows - 1, clamp=False)
+            layout.move(1 - layout.height)
+            if rows >= layout.height:
+                layout.to(index)
+        self._settle()
+
+    # Marks
+
+    def toggle_mark(self) -> None:
+        """Mark the current line, or no longer."""
+        line = self.cursor_line
+        if line is None:
+            return
+        if self._marks.pop(key_of(line), None) is None:
+            self._marks[key_of(line)] = line
+        self._make_current(line)
+
+    def next_mark(self, direction: int) -> None:
+        """Go to the next marked line, down or up, around the ends."""
+        view, row = self._layout_of.view, self._cursor_row()
+        if view is None or row is None:
+            return
+        known: list[int] = []
+        for line in self._marks.values():
+            index = view.index_of(line)
+            here = view.lines(index, 1)
+            if here and key_of(here[0]) == key_of(line):
+                known.append(index)
+        if not known:
+            return
+        beyond = [index for index in known if (index - row.at) * direction > 0]
+        nearest = min(beyond or known, key=lambda index: index * direction)
+        found = view.lines(nearest, 1)
+        if found:
+            self.go_to(found[0])
+
+    def action_mark(self) -> None:
+        """Mark the current line, or no longer."""
+        self.toggle_mark()
+
+    def action_next_mark(self, direction: int) -> None:
+        """Go to the next marked line, down or up."""
+        self.next_mark(direction)
 
     # Search
 
-    def search(self, text: str) -> bool:
-        """Mark `text` wherever it stands and go to the last place above the end of the view.
-
-        Case does not matter. An empty text ends the search. Returns whether it was found.
-        """
-        self._query = re.compile(re.escape(text), re.IGNORECASE) if text else None
-        self._match = None
+    def search(self, query: Query | str | None) -> None:
+        """Mark what matches and go to the last match above the end of the page; None ends it."""
+        query = Query(query.lower()) if isinstance(query, str) else query
+        self._end_search()
+        if query is not None and query.text and self._layout_of.view is not None:
+            self._search = PaneSearch(self._layout_of.view, query, self._tell)
+            self.find(-1)
         self.refresh()
-        found = self.find(-1) if self._query is not None else True
-        self.post_message(self.Changed(self))
-        return found
+        self._tell()
 
-    def find(self, direction: int) -> bool:
-        """Go to the next line that matches, around the ends; returns whether there is one."""
-        if self._query is None or not self.line_count:
-            return False
-        count = self.line_count
-        start = self._match if self._match is not None else self._search_start(direction)
-        for step in range(1, count + 1):
-            index = (start + direction * step) % count
-            if self._query.search(self._lines[index]):
-                self._match = index
-                self._show_line(index)
-                self.post_message(self.Changed(self))
-                return True
-        return False
+    def _search_again(self, query: Query | None) -> None:
+        """Mark and count in another view what was looked for."""
+        if query is not None and self._layout_of.view is not None:
+            self._search = PaneSearch(self._layout_of.view, query, self._tell)
+            self._search.count()
 
-    def _search_start(self, direction: int) -> int:
-        last = min(self._lines.rows - 1, int(self.scroll_y) + self.scrollable_content_region.height)
-        line = self._lines.locate(last)[0]
-        return line + 1 if direction < 0 else line - 1
+    def _end_search(self) -> None:
+        if self._search is not None:
+            self._search.close()
+        self._search = self._match = None
 
-    def _show_line(self, index: int) -> None:
-        row, height = self._lines.row_of(index), self.scrollable_content_region.height
-        if not self.scroll_y <= row < self.scroll_y + height:
-            self._to_row(row - height // 2)
+    def find(self, direction: int) -> None:
+        """Go to the next line that matches, down or up, around the ends."""
+        if self._search is not None and self._layout_of.page():
+            self._find(self._search, self._find_from(direction), direction)
+
+    def _find_from(self, direction: int) -> RawLine | None:
+        """The line beyond which to look: the match if it is in view, else the edge of the page."""
+        view, page = self._layout_of.view, self._layout_of.page()
+        match = None if self._match is None else key_of(self._match)
+        if any(key_of(row.line) == match for row in page):
+            return self._match
+        beyond = page[-1].at + 1 if direction < 0 else page[0].at - 1
+        found = [] if view is None or beyond < 0 else view.lines(beyond, 1)
+        return found[0] if found else None
+
+    @work(group="find", exclusive=True, exit_on_error=False)
+    async def _find(self, search: PaneSearch, start: RawLine | None, direction: int) -> None:
+        found = await search.find(start, direction)
+        if search is not self._search:
+            return
+        self._match = found
+        if found is not None:
+            self.go_to(found)
         self.refresh()
+        self._tell()
 
     @property
     def match_text(self) -> str:
-        """`3 of 12`: which matching line is shown; empty without a search."""
-        if self._query is None:
-            return ""
-        matches = [i for i in range(self.line_count) if self._query.search(self._lines[i])]
-        if not matches:
-            return "not found"
-        if self._match in matches:
-            return f"{matches.index(self._match) + 1} of {len(matches)} lines"
-        return f"{len(matches)} lines"
+        """`3 of 1,204 lines`: which matching line is shown; empty without a search."""
+        return "" if self._search is None else self._search.text(self._match)
 
-    # Rendering
+    @property
+    def search_running(self) -> bool:
+        """Whether matches are being looked for or counted."""
+        return self._search is not None and self._search.running
 
-    def render_line(self, y: int) -> Strip:
-        """One row of the view."""
-        scroll_x, scroll_y = self.scroll_offset
-        width = self.scrollable_content_region.width
-        base = self.rich_style
-        if not self.line_count:
-            text = self._empty_text if y == 0 else ""
-            style = self.get_component_rich_style("log-pane--empty")
-            empty = Text(text, no_wrap=True)
-            empty.stylize(style)
-            return self._strip(empty).crop_extend(0, width, base)
-        row = scroll_y + y
-        if row >= self._lines.rows:
-            return Strip.blank(width, base)
-        index, part = self._lines.locate(row)
-        offset, piece = self._lines.piece(index, part)
-        text_line = self._styled(index, offset, piece)
-        strip = self._strip(text_line).apply_offsets(offset, index)
-        return strip.crop_extend(scroll_x, scroll_x + width, base)
+    def cancel_search(self) -> None:
+        """End the looking and counting; what is in view stays marked."""
+        if self._search is not None:
+            self._search.cancel()
+            self._tell()
 
-    def _strip(self, text: Text) -> Strip:
-        return Strip(text.render(self.app.console), text.cell_len)
+    def _take_in(self) -> None:
+        super()._take_in()
+        if self._search is not None:
+            self._search.look()
 
-    def _styled(self, index: int, offset: int, piece: str) -> Text:
-        line = self._lines[index]
-        level = level_of(line)
-        style = self.get_component_rich_style(f"log-pane--{level}") if level else self.rich_style
-        text = Text(piece, no_wrap=True, end="")
-        text.stylize(style)
-        if self._query is not None:
-            name = "log-pane--current" if index == self._match else "log-pane--match"
-            marked = self.get_component_rich_style(name, partial=True)
-            for found in self._query.finditer(line):
-                self._mark(text, found.start() - offset, found.end() - offset, marked)
-        selection = self.text_selection
-        if selection is not None and (span := selection.get_span(index)) is not None:
-            start, end = span
-            chosen = self.screen.get_component_rich_style("screen--selection")
-            self._mark(text, start - offset, (len(line) if end == -1 else end) - offset, chosen)
-        return text
+    def _state(self) -> tuple[object, ...]:
+        return (*super()._state(), self.match_text, self._selected_from)
 
-    def _mark(self, text: Text, start: int, end: int, style: Style) -> None:
-        if end > 0 and start < len(text):
-            text.stylize(style, max(0, start), end)
+    def on_unmount(self) -> None:
+        """End what runs in the background."""
+        self._end_search()
 
-    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The selected text as it stands in the log, not as it is broken on the screen."""
-        return selection.extract(self._lines.text()), "\n"
+    # Taking lines along
 
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Show what is selected."""
-        del selection
+    def action_select(self) -> None:
+        """Begin to select lines at the current one, or end it."""
+        line = self.cursor_line
+        if self._selected_from is not None or line is None:
+            self._selected_from = None
+            self.refresh()
+            self._tell()
+            return
+        self._selected_from = line
+        self._make_current(line)
+
+    def _selected_range(self) -> tuple[int, int] | None:
+        """The first and the last index that is selected by keys."""
+        view = self._layout_of.view
+        if view is None or self._selected_from is None or self._cursor is None:
+            return None
+        ends = sorted((view.index_of(self._selected_from), view.index_of(self._cursor)))
+        return ends[0], ends[1]
+
+    def copied_text(self) -> str:
+        """The lines that are selected, else the current one, as they stand in the log; redacted."""
+        if self._selected_from is None and (selection := self.text_selection) is not None:
+            return self.get_selection(selection)[0]
+        chosen, line = self._selected_range(), self.cursor_line
+        if chosen is None:
+            return "" if line is None else self._source_of(line)
+        return self._source_between(*chosen)
+
+    @work(group="copy", exit_on_error=False)
+    async def action_copy(self) -> None:
+        """Copy what is selected, else the current line."""
+        from torbiz_tui.clipboard import COPIED, COPIED_HERE, copy_locally
+
+        text, chosen = self.copied_text(), self._selected_range()
+        left_out = 0 if chosen is None else chosen[1] - chosen[0] + 1 - COPIED_AT_MOST
+        if self._selected_from is not None:
+            self.action_select()
+        self._forget_selection()
+        lines = text.count("\n") + 1
+        title = "1 line" if lines == 1 else f"{lines:,} lines"
+        if left_out > 0:
+            title += f"; {left_out:,} more are too many for a clipboard"
+        self.app.copy_to_clipboard(text)
+        here = await copy_locally(text)
+        self.notify(COPIED_HERE if here else COPIED, title=title, markup=False)
+
+    def _source_between(self, first: int, last: int) -> str:
+        view = self._layout_of.view
+        count = min(last - first + 1, COPIED_AT_MOST)
+        lines = [] if view is None else view.lines(first, count)
+        return "\n".join(map(self._source_of, lines))
+
+    def _source_of(self, line: RawLine) -> str:
+        view = self._layout_of.view
+        return shown_line(line.data if view is None else view.whole(line))
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """What the mouse has chosen as it stands in the log, not as it is broken on the screen."""
+        layout = self._layout_of
+        first = 0 if selection.start is None else selection.start.y
+        last = layout.count - 1 if selection.end is None else selection.end.y
+        lines = [] if layout.view is None else layout.view.lines(first, last - first + 1)
+        texts: list[str] = []
+        for index, line in enumerate(lines[:COPIED_AT_MOST], first):
+            start, end = selection.get_span(index) or (0, -1)
+            text = layout.lines.get(line).text
+            whole = start <= 0 and (end == -1 or end >= len(text))
+            texts.append(
+                self._source_of(line)
+                if whole
+                else text[max(0, start) : None if end == -1 else max(0, end)]
+            )
+        return "\n".join(texts), "\n"
+
+    # What is marked in rows
+
+    def _gutter(self, row: Row) -> Piece:
+        key = key_of(row.line)
+        current = self._cursor is not None and key == key_of(self._cursor)
+        if key in self._marks and not row.part:
+            return "◆", "mark current" if current else "mark"
+        if current:
+            return "▌", "cursor"
+        chosen = self._selected_range()
+        if chosen is not None and chosen[0] <= row.at <= chosen[1]:
+            return "│", "cursor"
+        return " ", ""
+
+    def _spans(self, row: Row) -> list[Span]:
+        spans = super()._spans(row)
+        if self._search is not None:
+            match = self._match is not None and key_of(self._match) == key_of(row.line)
+            name = "current" if match else "match"
+            found = self._search.query.spans(row.shown.text)
+            spans = [*((first, last, name) for first, last in found), *spans]
+        chosen = self._selected_range()
+        if chosen is not None and chosen[0] <= row.at <= chosen[1]:
+            spans.append((0, len(row.shown.text), "selected"))
+        return spans
+
+    def action_explain(self) -> None:
+        """Say what the current line means, or the last one in view that is known."""
+        row = self._cursor_row()
+        if row is None:
+            return
+        for one in (row, *reversed(self._layout_of.page())):
+            if (symptom := self.symptom_of(one)) is not None:
+                self.post_message(self.Explain(self, one.shown.source, symptom))
+                return
+
+    def on_click(self, event: events.Click) -> None:
+        """Make a line current; say what it means where the gutter says that it is known."""
+        page = self._layout_of.page()
+        if self.text_selection is not None or not 0 <= event.y < len(page):
+            return
+        row = page[event.y]
+        symptom = self.symptom_of(row)
+        if symptom is not None and event.x < 2:
+            self.post_message(self.Explain(self, row.shown.source, symptom))
+        self._cursor = row.line
         self.refresh()
+
+    # Until the Logs screen shows a view of its own
+
+    def write_lines(self, raw: Iterable[str]) -> None:
+        """Add lines as they stand in a file."""
+        if not isinstance(self._view, MemoryView):
+            self.show(MemoryView())
+        assert isinstance(self._view, MemoryView)
+        self._view.append(raw)
+        self.look()

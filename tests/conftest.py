@@ -36,20 +36,26 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What shares a container image or a swarm stays in one process, and what takes longest comes first.
-_TOGETHER = ("engine", "runner_scripts")
+# Each part shares a container image or a swarm; what takes longest comes first.
+_TOGETHER = {
+    "hosting": ("engine/test_image", "engine/test_podman_hosting", "engine/test_server"),
+    "engine": ("engine/",),
+    "runner_scripts": ("runner_scripts/",),
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests a process of a parallel run takes as a whole: those of a file, or more."""
     tests = Path(__file__).parent
-    order: dict[str, int] = {name: place for place, name in enumerate(_TOGETHER)}
+    places: dict[pytest.Item, int] = {}
     for item in items:
-        part = item.path.relative_to(tests).parts[0]
-        group = part if part in _TOGETHER else str(item.path.relative_to(tests))
+        file = item.path.relative_to(tests).as_posix()
+        fits = (name for name, begins in _TOGETHER.items() if file.startswith(begins))
+        group = next(fits, file)
+        places[item] = [*_TOGETHER, group].index(group)
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], len(order)))
+    items.sort(key=lambda item: places[item])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ from uuid import uuid4
 import docker
 import pytest
 
+from tests.conftest import one_at_a_time, shared_folder
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
 from torbiz_tui.config import Config, load_config
@@ -55,13 +56,14 @@ def client(engine: Engine) -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def base_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A Debian with Python, venv and certificates, made here so that no registry is needed."""
-    try:
-        client.images.get(BASE_IMAGE)
-    except docker.errors.ImageNotFound:
-        with base_archive(tmp_path_factory).open("rb") as archive:
-            client.api.import_image(
-                src=archive, repository=BASE_IMAGE.split(":")[0], tag="bookworm"
-            )
+    with one_at_a_time(shared_folder(tmp_path_factory) / "base-image.lock"):
+        try:
+            client.images.get(BASE_IMAGE)
+        except docker.errors.ImageNotFound:
+            with base_archive(tmp_path_factory).open("rb") as archive:
+                client.api.import_image(
+                    src=archive, repository=BASE_IMAGE.split(":")[0], tag="bookworm"
+                )
     return BASE_IMAGE
 
 
@@ -113,7 +115,7 @@ def petals_image(
     paths = Paths(tmp_path_factory.mktemp("image-home"))
     paths.ensure()
     config = image_config(paths, tag, base_image)
-    earlier = {image.id for image in client.images.list(filters={"dangling": True})}
+    earlier = {image["Id"] for image in client.api.images(filters={"dangling": True})}
     lines: list[str] = []
     report = Reporter(progress=lambda _fraction, _text: None, output=lines.append)
 

@@ -326,7 +326,7 @@ async def test_doing_it_again_builds_from_nothing_and_removes_what_it_replaced(
     assert not any("Using cache" in line for line in build.lines[lines:])
     new, new_stage = build.client.images.get(build.tag).id, _stage(build)
     assert (old, old_stage) != (new, new_stage)
-    there = {image.id for image in build.client.images.list(all=True)}
+    there = {image["Id"] for image in build.client.api.images(all=True)}
     assert old not in there
     assert old_stage not in there
     assert {new, new_stage} <= there

@@ -403,7 +403,7 @@ def test_the_command_logs_keeps_the_log_that_it_prints(
     engine: Engine, run: Callable[..., Container], paths: Paths
 ) -> None:
     container = run(
-        "echo one; sleep 4; echo two --token hf_abcdefghijkl; sleep 60",
+        "echo one; until test -e /go; do sleep 0.1; done; echo two --token hf_abcdefghijkl; sleep 60",
         labels={LABEL_ROLE: ROLE_SEEDER},
     )
     environment = os.environ | {
@@ -424,7 +424,9 @@ def test_the_command_logs_keeps_the_log_that_it_prints(
         [*command, "-f"], env=environment, stdout=subprocess.PIPE, text=True
     ) as following:
         assert following.stdout is not None
-        lines = [following.stdout.readline() for _ in range(3)]
+        lines = [following.stdout.readline() for _ in range(2)]
+        container.exec_run(["touch", "/go"])
+        lines.append(following.stdout.readline())
         following.terminate()
         assert following.wait(20) != 0
     assert lines[:2] == [f"{heading}\n", f"{line}\n"]

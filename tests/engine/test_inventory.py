@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,7 @@ from tests.engine.labelled import MB, build
 from torbiz_tui.config import DockerConfig
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.holdings import Owner
-from torbiz_tui.environments.docker.inventory import DockerInventory
+from torbiz_tui.environments.docker.inventory import DockerInventory, Overview
 from torbiz_tui.errors import TorbizError
 
 pytestmark = pytest.mark.engine
@@ -111,11 +112,23 @@ async def test_ours_and_others_are_told_apart(
     )
 
 
+def _held(overview: Overview) -> tuple[set[str], set[tuple[str, bool]]]:
+    return (
+        {image.id for image in overview.images},
+        {(box.name, box.running) for box in overview.containers},
+    )
+
+
 async def test_prune_is_explained_with_what_it_would_take(
     inventory: DockerInventory, image: str
 ) -> None:
-    overview = await inventory.overview()
-    prune = next(command for command in await inventory.commands() if command.id == "prune")
+    # Other tests use the engine too: what is compared has to be of one moment.
+    async with asyncio.timeout(60):
+        while True:
+            overview = await inventory.overview()
+            prune = next(command for command in await inventory.commands() if command.id == "prune")
+            if _held(await inventory.overview()) == _held(overview):
+                break
     assert prune.line.startswith("docker ")
     assert prune.line.endswith(" system prune -a")
     assert not prune.offered

@@ -36,6 +36,7 @@ class Position(NamedTuple):
     following: bool
     seen: RawLine | None
     cursor: RawLine | None
+    cleared_after: RawLine | None
     marks: dict[Key, RawLine]
 
 
@@ -66,6 +67,7 @@ class LogPane(LogView):
     ) -> None:
         super().__init__(empty_text=empty_text, id=id)
         self._view: LineView | None = None
+        self._cleared_after: RawLine | None = None
         self._cursor: RawLine | None = None
         self._marks: dict[Key, RawLine] = {}
         # The other end of what is selected by keys.
@@ -82,18 +84,12 @@ class LogPane(LogView):
 
     def show(self, view: LineView | None, *, at: RawLine | None = None) -> None:
         """Show another view at a line, or from its end; closing the old one is the caller's."""
-        query = self._search.query if self._search is not None else None
-        self._end_search()
-        self._forget_selection()
         self._view = view
-        self._selected_from = self._cursor = None
         self._marks.clear()
-        self.show_view(view)
-        if at is not None and view is not None:
-            self._stay_at(at, 0)
+        self._clear_after(None)
+        if at is not None:
+            self._go(at, 0)
             self._settle()
-        self._search_again(query)
-        self.refresh()
 
     def position(self) -> Position:
         """Where it stands, for coming back."""
@@ -105,54 +101,48 @@ class LogPane(LogView):
             layout.following,
             self._seen,
             self._cursor,
+            self._cleared_after,
             dict(self._marks),
         )
 
     def restore(self, position: Position) -> None:
         """Go back to where it stood."""
+        if position.cleared_after is not None:
+            self._clear_after(position.cleared_after)
         self._marks = dict(position.marks)
         self._cursor = position.cursor
-        if position.following or position.top is None:
-            self._follow()
-            self._layout_of.look()
-        else:
-            self._seen = position.seen
-            self._layout_of.following = False
-            self._stay_at(position.top, position.row)
+        if not position.following and position.top is not None:
+            self._go(position.top, position.row)
             self._seen = position.seen
         self._settle()
         self.scroll_to(x=position.left, animate=False, immediate=True, force=True)
 
-    def _stay_at(self, line: RawLine, row: int) -> None:
-        """Have a line first, also if it is found only later."""
-        self._hold()
-        layout = self._layout_of
-        if layout.view is None:
-            return
-        index = layout.view.index_of(line)
-        here = layout.view.lines(index, 1)
-        known = bool(here) and key_of(here[0]) == key_of(line)
-        self._goal = None if known or layout.view.complete else line
-        layout.to(index, row if known else 0)
+    @property
+    def cleared(self) -> bool:
+        """Whether only what came since a clearing is shown."""
+        return self._cleared_after is not None
 
     def action_clear(self) -> None:
         """Show only what comes; the file stays."""
         view = self._layout_of.view
         last = view.lines(view.count - 1, 1) if view is not None else []
-        if view is not None and last:
-            self._narrow(ClearedView(self._view or view, last[0]))
+        if last:
+            self._clear_after(last[0])
 
     def action_unclear(self) -> None:
         """Show again what was cleared."""
-        if isinstance(self._layout_of.view, ClearedView):
-            self._narrow(self._view)
+        if self.cleared:
+            self._clear_after(None)
 
-    def _narrow(self, view: LineView | None) -> None:
+    def _clear_after(self, line: RawLine | None) -> None:
+        """Show only what comes after a line; everything after None."""
         query = self._search.query if self._search is not None else None
         self._end_search()
         self._forget_selection()
+        self._cleared_after = line
         self._selected_from = self._cursor = None
-        self.show_view(view)
+        view = self._view
+        self.show_view(view if view is None or line is None else ClearedView(view, line))
         self._search_again(query)
 
     # Moving

@@ -68,8 +68,8 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         # The last line when the end was left: what comes after it is new.
         self._seen: RawLine | None = None
         self._new_lines = 0
-        # Where to go as soon as it is known.
-        self._goal: RawLine | None = None
+        # Where to go as soon as it is known; the row to begin with, None for the middle.
+        self._goal: tuple[RawLine, int | None] | None = None
         self._to_first = False
         self._label_cells = 0
         self._widest = 0
@@ -109,8 +109,9 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_empty_text(self, text: str) -> None:
         """What to say while there is nothing."""
-        self._empty_text = text
-        self.refresh()
+        if text != self._empty_text:
+            self._empty_text = text
+            self.refresh()
 
     def show_view(self, view: LineView | None) -> None:
         """Begin with another view, at its end."""
@@ -118,6 +119,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         self._label_cells = self._widest = 0
         self._layout_of.show(view)
         self._fit()
+        self._settle()
 
     # Taking in what came
 
@@ -141,7 +143,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         layout.view.look()
         layout.look()
         if self._goal is not None:
-            self._go(self._goal)
+            self._go(*self._goal)
         elif self._to_first:
             layout.to(0)
             self._to_first = not layout.view.complete
@@ -192,12 +194,11 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         return 1 + (self.explain is not None) + (self._label_cells and self._label_cells + 1)
 
     def _fit(self) -> None:
-        """Take the size that there is, and show where the page stands."""
-        region = self.scrollable_content_region
-        layout = self._layout_of
-        if region.area:
-            layout.resize(region.width - self._lead, region.height, wrapped=layout.wrapped)
-        self._settle()
+        """Take the size that there is."""
+        region, layout = self.scrollable_content_region, self._layout_of
+        size = (max(1, region.width - self._lead), region.height)
+        if region.area and size != (layout.width, layout.height):
+            layout.resize(*size, wrapped=layout.wrapped)
 
     def _fit_width(self) -> None:
         layout = self._layout_of
@@ -205,8 +206,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
             cells = max((len(self._label(row.line)) for row in layout.page()), default=0)
             if cells > self._label_cells:
                 self._label_cells = cells
-                width = self.scrollable_content_region.width - self._lead
-                layout.resize(width, layout.height, wrapped=layout.wrapped)
+                self._fit()
         if not layout.wrapped:
             widest = max((row.shown.cells for row in layout.page()), default=0)
             self._widest = max(self._widest, widest)
@@ -237,6 +237,7 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         """Break the lines at the new width; the first line shown stays the first."""
         del event
         self._fit()
+        self._settle()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Go where the scrollbar is dragged to."""
@@ -307,20 +308,22 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         event.prevent_default()
         self.scroll_rows(self._layout_of.height - 1)
 
-    def _go(self, line: RawLine) -> bool:
-        """Bring a line into view, in the middle if it was not; whether it is known."""
+    def _go(self, line: RawLine, row: int | None = None) -> bool:
+        """Bring a line into view, its `row` first or else anywhere; whether it is known."""
         layout = self._layout_of
         view = layout.view
         if view is None:
             return False
+        self._hold()
         index = view.index_of(line)
         here = view.lines(index, 1)
         known = bool(here) and key_of(here[0]) == key_of(line)
-        self._hold()
-        self._goal = None if known or view.complete else line
-        if not known and not here:
+        self._goal = None if known or view.complete else (line, row)
+        if row is not None:
+            layout.to(index, row if known else 0)
+        elif not here:
             layout.to_end()
-        elif not any(row.at == index and not row.part for row in layout.page()):
+        elif not any(one.at == index and not one.part for one in layout.page()):
             layout.to(index)
             layout.move(-(layout.height // 2))
         return known
@@ -329,6 +332,8 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The rows for the screen, without what only the mouse asks for."""
+        # The first picture is made before the size is told.
+        self._fit()
         self._painting = True
         try:
             return super().render_lines(crop)

@@ -15,6 +15,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
+from torbiz_tui.config_errors import did_you_mean
 from torbiz_tui.logs.writing import write_failures
 from torbiz_tui.screens.base import ModeScreen, as_torbiz_error
 from torbiz_tui.sharing.state import Phase
@@ -117,8 +118,10 @@ class TorbizApp(App[None]):
         known = keys.known_ids()
         unknown = sorted(set(self._keymap_given) - known)
         if unknown:
+            # There are more names than a message can hold.
+            wrong = ", ".join(name + did_you_mean(name, known).rstrip(".") for name in unknown)
             self.notify(
-                f"Unknown: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}.",
+                f"Unknown: {wrong}. All names are in docs/keys.md.",
                 title="interface.keys",
                 severity="warning",
                 timeout=_ERROR_SHOWN_S,
@@ -250,9 +253,10 @@ class TorbizApp(App[None]):
         if self.services.inventory is None:
             return
         for action, title, text in DOCKER_COMMANDS:
-            yield SystemCommand(f"Docker: {title}", text, partial(self._on_docker_panel, action))
+            yield SystemCommand(f"Docker: {title}", text, partial(self.action_docker_panel, action))
 
-    async def _on_docker_panel(self, action: str) -> None:
+    async def action_docker_panel(self, action: str) -> None:
+        """Do something on the Docker panel of Setup."""
         from torbiz_tui.screens.setup import SetupScreen
 
         await self.action_go("setup")

@@ -240,10 +240,10 @@ class AnsweringScreen(ModeScreen):
         model, missing = self.services.inference.model, self._not_served.missing
         await self.run_action("app.go('share')")
         if isinstance(self.app.screen, ShareScreen):
-            self.app.screen.offer(model, *_largest(missing, short_model(model)))
+            self.app.screen.offer(model, *largest_range(missing, short_model(model)))
 
 
-def _largest(missing: tuple[tuple[int, int], ...], model: str) -> tuple[str, str]:
+def largest_range(missing: tuple[tuple[int, int], ...], model: str) -> tuple[str, str]:
     """What to share, and why: the largest range, the first of equal ones."""
     if not missing:
         return "auto", f"Nobody serves {model}."

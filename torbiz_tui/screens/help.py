@@ -49,7 +49,11 @@ class HelpScreen(FramedScreen[None]):
         table = {name: self._rows(keys.GROUPS[name]) for name in groups}
         table["Everywhere"].append(("Ctrl+P", "All commands, by name"))
         width = max(len(shown) for group in table.values() for shown, _ in group)
-        parts: list[str | tuple[str, str]] = [self._purpose]
+        parts: list[str | tuple[str, str]] = [self._purpose, "\n\n"]
+        for binding in keys.APP:
+            # What leads away from here is seen without scrolling.
+            shown = keys.shown_keys(binding, self._keymap, at_most=1)
+            parts += [(shown, "$text-accent"), f" {binding.description}   "]
         for name, group in table.items():
             parts.append((f"\n\n{name}", "bold"))
             for shown, text in group:

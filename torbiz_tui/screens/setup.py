@@ -269,17 +269,20 @@ class SetupScreen(ModeScreen):
         if chosen == OPENS_LOG:
             await self.app.run_action("show_log('container')")
         elif chosen == REBUILDS:
-            self._rebuild()
+            self.do_step(_IMAGE_STEP, anew=True)
         else:
             self.action_check()
 
     @work(group="retry", exit_on_error=False)
-    async def _rebuild(self) -> None:
+    async def do_step(self, step_id: str, *, anew: bool = False, note: str = "") -> None:
+        """Select a step and do it, `anew` also if it is done; `note` is shown meanwhile."""
         steps = self.query_one(StepList)
         for index, status in enumerate(self._plan.statuses):
-            if status.id == _IMAGE_STEP:
+            if status.id == step_id:
                 steps.highlighted = index
-        await self._plan.redo(_IMAGE_STEP)
+        if note:
+            self.notice.show_text(note)
+        await (self._plan.redo(step_id) if anew else self._plan.retry(step_id))
         self._after_plan()
 
     def action_skip(self) -> None:

@@ -143,6 +143,21 @@ class ShareScreen(ModeScreen):
             reason += " This machine hosts one server: stop it (x) to share these instead."
         self.notice.show_text(reason)
 
+    @work(group="offer", exclusive=True, exit_on_error=False)
+    async def prepare(self, field: str, reason: str, *, swarm: str = "") -> None:
+        """Put the keys to a field of the form that has to be changed, and say why."""
+        await self._loaded.wait()
+        form = self.query_one(ShareForm)
+        if swarm:
+            form.choose_swarm(swarm)
+        if self.services.sharing.state.phase is Phase.FAILED:
+            self._edit()
+        if form.display:
+            self.query_one(f"#{field}").focus()
+        else:
+            reason += " The form for it is here as soon as the server is stopped (x)."
+        self.notice.show_text(reason)
+
     # Starting
 
     def action_start(self) -> None:

@@ -198,13 +198,31 @@ LOGS = [
         "source(1)",
         "Source",
         key_display="←→",
-        tooltip="Next source",
+        tooltip="Next source; after the last one all of them, by time",
         id="logs.next",
     ),
     _key("logs.search", "slash", "search", "Search", "Search in this log", show=True),
     _key("logs.match", "n", "match(-1)", "Next match", "Next match, upwards"),
     _key("logs.match_back", "N", "match(1)", "Previous match", "Previous match, downwards"),
-    _key("logs.close_search", "escape", "close_search", "Close", "Close the search"),
+    _key("logs.filter", "f", "filter", "Filter", "Show only lines that fit", show=True),
+    _key("logs.filter_off", "F", "toggle_filter", "All lines", "Show all lines, or filter again"),
+    _key(
+        "logs.error", "e", "error(1)", "Error", "The next error; from the end the first", show=True
+    ),
+    _key("logs.error_back", "E", "error(-1)", "Error", "The error before; from the top the last"),
+    _key("logs.time", "t", "time", "Time", "Go to a moment"),
+    _key("logs.merge", "M", "merge", "Merge", "Choose logs to read as one, by time"),
+    _key("logs.split", "s", "split", "Split", "Two panes, or one", show=True),
+    _key("logs.other", "tab,shift+tab", "other_pane", "Other pane", "To the other pane"),
+    _key("logs.export", "x", "export", "Export", "Write what is shown to a file"),
+    _key("logs.close_search", "escape", "close_search", "Close", "Stop looking, end the search"),
+]
+
+LOG_FIELDS = [
+    _key("logs.field_close", "escape", "leave", "Close", "Leave the field; nothing is changed"),
+    _key("logs.field_earlier", "up", "recall(-1)", "Earlier", "What was typed before"),
+    _key("logs.field_later", "down", "recall(1)", "Later", "What was typed after that"),
+    _key("logs.regex", "ctrl+r", "regex", "Regex", "Search: as a text, or a regular expression"),
 ]
 
 PANE = [
@@ -240,7 +258,9 @@ GROUPS: dict[str, list[Binding]] = {
     "Ask: messages": MESSAGES,
     "Ask: conversations": CONVERSATIONS,
     "Ask: reading": TRANSCRIPT,
-    "Logs": LOGS + PANE,
+    "Logs": LOGS,
+    "Logs: reading": PANE,
+    "Logs: fields": LOG_FIELDS,
 }
 
 

@@ -164,6 +164,10 @@ class ShareForm(VerticalScroll, can_focus=False):
         for field in self.query(Field):
             field.show_problem("")
 
+    def choose_swarm(self, swarm: str) -> None:
+        """Fill in the swarm: `new`, `join` or `public`."""
+        self.query_one("#swarm", Select).value = swarm
+
     def _offer(self, chosen: object) -> None:
         models = self._models
         select: Select[str] = self.query_one("#model", Select)

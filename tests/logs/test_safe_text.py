@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from torbiz_tui.logs import redaction
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
 from torbiz_tui.logs.writing import logger, start_logging
@@ -21,6 +22,21 @@ def test_escapes_are_shown_as_text() -> None:
     assert "owned" in shown
     assert "gnp.exe" in shown
     assert shown.isprintable()
+
+
+PIECES = st.sampled_from(
+    "hf_ HF_ api_org_ Token --token --api-\u212aey HF_TOKEN _ KEY \" ' = ? & : / :// SIG bearer"
+    " s\u0131g \u017fig Author\u0131zation Authorization https me @ none abcdefgh1234 signature -"
+    " ?s\u0131g=1 ?signature=1 'api_key' 'apikey':'1 node_token".split()
+) | st.just(" ")
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join))
+def test_a_line_that_is_passed_over_has_nothing_to_redact(text: str) -> None:
+    expected = redaction._TOKENS.sub(redaction._SHOWN, text)
+    expected = redaction._NAMED.sub(rf"\1{redaction._SHOWN}", expected)
+    expected = redaction._URL_PASSWORD.sub(rf"\1{redaction._SHOWN}\3", expected)
+    assert redact(text) == expected
 
 
 @given(st.text())

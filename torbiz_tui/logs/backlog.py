@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import inf
 
 from torbiz_tui.logs.decoding import decode_line
 from torbiz_tui.logs.filtering import Filter
 from torbiz_tui.logs.log_file import OFFSET_BITS, LogFile
 from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.pacing import Pace
 from torbiz_tui.logs.record_reader import line_border
 from torbiz_tui.logs.records import RecordScanner, record_start
 from torbiz_tui.logs.times import offset_at, time_before
 
-_PIECE = 256 * 1024
+# Bigger ones leave the processor's cache before they are looked at.
+_PIECE = 64 * 1024
 _LONGEST_PIECE = 4 * 2**20
 _LONGEST_LINE = 16 * 2**20
 
@@ -57,13 +60,13 @@ class Backlog:
 
     That one and what comes is for a `Follower` that begins at `place`, and a `LineFilter`. Memory
     is bounded, and only what fits is decoded. Use it in one thread, and nothing else on the series
-    meanwhile.
+    meanwhile: nothing here waits for others.
     """
 
     def __init__(self, series: LogSeries, wanted: Filter, source: str = "") -> None:
         self._series = series
         self._wanted = wanted
-        self._scanner = RecordScanner(wanted, source)
+        self._scanner = RecordScanner(wanted, source, pace=Pace(inf))
         self._end = 0
         self.place = 0
         """Where the last record begins."""

@@ -17,12 +17,14 @@ class Pace:
     a key press needs it several times until the screen has changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, work_s: float = _WORK_S) -> None:
+        """`work_s` is the time between pauses; infinity where nobody waits."""
+        self._work_s = work_s
         self._since = monotonic()
 
     def breathe(self) -> None:
         """Call it often; most calls return at once."""
-        if monotonic() - self._since > _WORK_S:
+        if monotonic() - self._since > self._work_s:
             sleep(_PAUSE_S)
             self._since = monotonic()
 

@@ -30,17 +30,20 @@ class Record(NamedTuple):
 class RecordScanner:
     """Finds what fits a filter in whole lines of a log; `source` is the log's name.
 
-    It tells the times of records only if `timed` is set, or if the filter asks for them.
+    It tells the times of records only if `timed` is set, or if the filter asks for them. `pace` is
+    for where nobody waits for another thread.
     """
 
-    def __init__(self, wanted: Filter, source: str = "", *, timed: bool = False) -> None:
+    def __init__(
+        self, wanted: Filter, source: str = "", *, timed: bool = False, pace: Pace | None = None
+    ) -> None:
         self._wanted = wanted
         self._source = source
         self._query = wanted.query()
         self._signs = [Literal([sign], folded=False) for sign in signs_of(wanted.levels)]
         self._fits: dict[tuple[bytes, bytes | None], bool] = {}
         self._timed = timed or wanted.since is not None or wanted.until is not None
-        self._pace = Pace()
+        self._pace = pace or Pace()
 
     def records(self, data: bytearray) -> Iterator[Record]:
         """Fitting records; `data` are whole lines, the first of which begins a record."""

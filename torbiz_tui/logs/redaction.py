@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 _SHOWN = "[redacted]"
-# What every token below has in it or before it; most lines have none of it.
-_SUSPICIOUS = re.compile(r"(?i)hf_|api_org_|token|authorization|key|://")
 # Hugging Face tokens begin with hf_ (user access tokens) or api_org_ (organisation tokens).
 _TOKENS = re.compile(r"(?<![A-Za-z0-9])(?:hf_|api_org_)[A-Za-z0-9]{8,}")
 _NAMED = re.compile(
@@ -22,10 +20,22 @@ _NAMED = re.compile(
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", re.IGNORECASE)
 
 
+# One of these is in whatever the expressions find; looking for them takes a hundredth of the time.
+_TOKEN_SIGNS = ("hf_", "api_org_")
+_NAMED_SIGNS = (
+    *("-token", "_token", "token'", 'token"', "token=", "-key", "_key", "key'", 'key"', "key="),
+    # Not whole: an i may be one without a dot.
+    *("author", "g=", "nature="),
+)
+
+
 def redact(text: str) -> str:
     """The text without access tokens, keys in addresses, and passwords of URLs."""
-    if not _SUSPICIOUS.search(text):
-        return text
-    text = _TOKENS.sub(_SHOWN, text)
-    text = _NAMED.sub(rf"\1{_SHOWN}", text)
-    return _URL_PASSWORD.sub(rf"\1{_SHOWN}\3", text)
+    folded = text.casefold()
+    if any(sign in folded for sign in _TOKEN_SIGNS):
+        text = _TOKENS.sub(_SHOWN, text)
+    if any(sign in folded for sign in _NAMED_SIGNS):
+        text = _NAMED.sub(rf"\1{_SHOWN}", text)
+    if "://" in folded:
+        text = _URL_PASSWORD.sub(rf"\1{_SHOWN}\3", text)
+    return text

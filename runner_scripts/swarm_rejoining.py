@@ -17,28 +17,48 @@ from log_lines import runner_logger
 logger = runner_logger()
 
 
-def rejoin_when_alone(manager: Any, timeout_s: float) -> None:
-    """Ask the initial peers again when the DHT knows no peer; waits `timeout_s` at most."""
-    peers = [str(peer) for peer in manager.config.initial_peers]
-    try:
+class Rejoining:
+    """Asks the initial peers again whenever the DHT of a routing manager knows no peer."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+        self._alone = False
+
+    def look(self, timeout_s: float) -> None:
+        """Join again if we are alone; waits `timeout_s` at most."""
+        peers = [str(peer) for peer in self._manager.config.initial_peers]
         rejoin = functools.partial(_rejoin, peers=peers, timeout_s=timeout_s)
-        answered = manager.dht.run_coroutine(rejoin, return_future=True).result(timeout_s + 0.5)
-    except (TimeoutError, concurrent.futures.TimeoutError):
-        return  # the next look tries again
-    if answered:
-        logger.info("The swarm is joined again through %d of its initial peers", answered)
+        try:
+            future = self._manager.dht.run_coroutine(rejoin, return_future=True)
+            answered = future.result(timeout_s + 0.5)
+        except (TimeoutError, concurrent.futures.TimeoutError):
+            return  # the next look tries again
+        except Exception as error:  # what is missing in the swarm has to be told all the same
+            answered = 0
+            logger.debug("The initial peers cannot be asked: %r", error)
+        if answered is None:
+            self._alone = False
+        elif answered:
+            logger.info("The swarm is joined again through %d of its initial peers", answered)
+        elif not self._alone:
+            self._alone = True
+            logger.warning("No peer of the swarm is known any more: its initial peers are asked")
 
 
-async def _rejoin(_dht: Any, node: Any, *, peers: list[str], timeout_s: float) -> int:
-    """Return how many of the peers have answered; runs in the process of the DHT."""
+async def _rejoin(_dht: Any, node: Any, *, peers: list[str], timeout_s: float) -> int | None:
+    """Return how many of the peers have answered; None where the DHT knows others.
+
+    Runs in the process of the DHT.
+    """
     if node.protocol.routing_table.uid_to_peer_id:
-        return 0
+        return None
     answers = await asyncio.gather(*(_ask(node, peer, timeout_s) for peer in peers))
     return sum(answers)
 
 
 async def _ask(node: Any, peer: str, timeout_s: float) -> bool:
-    multiaddr = importlib.import_module("multiaddr").Multiaddr(peer)
+    # The release brings a copy of the package `multiaddr`, the main branch depends on it.
+    multiaddr = importlib.import_module("hivemind.p2p.p2p_daemon").Multiaddr(peer)
     identity = multiaddr["p2p"]
     peer_id = importlib.import_module("hivemind.p2p").PeerID.from_base58(identity)
     try:

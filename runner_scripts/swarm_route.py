@@ -15,7 +15,7 @@ from chat_answer import Hop, Route
 from chat_errors import ChatError, as_ranges, missing_blocks
 from log_lines import runner_logger
 from server_stream import StoppedError
-from swarm_rejoining import rejoin_when_alone
+from swarm_rejoining import Rejoining
 
 PROBE_TIMEOUT_S = 1.5
 REFRESH_TIMEOUT_S = 5.0
@@ -32,6 +32,7 @@ class SwarmRoute:
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
+        self._rejoining = Rejoining(manager)
         self._lock = threading.Lock()
         self._out: set[Any] = set()
         # What Petals leaves out at each look-up of the DHT, whoever else serves the block.
@@ -107,7 +108,7 @@ class SwarmRoute:
             try:
                 spans = self.spans(0, total, log=False)
             except ChatError as error:
-                rejoin_when_alone(self._manager, PROBE_TIMEOUT_S)
+                self._rejoining.look(PROBE_TIMEOUT_S)
                 self._update()  # for the next look
                 ranges = tuple((first, end) for first, end in error.missing or ())
                 return Route(total, missing=ranges)

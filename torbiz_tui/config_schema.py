@@ -118,6 +118,11 @@ class ShareConfig:
         Whole(16, 10_000_000, optional=True),
         "Tokens of all sessions together kept in the attention cache; null leaves it to Petals.",
     )
+    reserve_percent: int = _key(
+        20,
+        Whole(0, 90),
+        "Percent of the free memory to keep back when it is said how many blocks fit.",
+    )
     stop_grace_s: float = _key(
         20.0,
         Number(0, 600, above=True),

@@ -1,0 +1,281 @@
+"""How many blocks of a model fit on this machine, computed as Petals itself would, and explained.
+
+Memory for a block are its weights and its part of the attention cache, by the formulas of Petals
+2.2.0 (`server/block_utils.py`, `server/server.py`). A part of what is free is kept back: other
+programs grow, and allocators leave gaps.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torbiz_tui.catalogue import Architecture, ModelInfo
+from torbiz_tui.config import Config
+from torbiz_tui.errors import UsageError
+from torbiz_tui.hardware import Hardware
+
+QUANTIZATIONS = ("none", "int8", "nf4")
+DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+# Bytes for a weight; NF4's 4.25 bits are what Petals has measured.
+_QUANTIZED_BYTES = {"int8": 1.0, "nf4": 4.25 / 8}
+# Petals adds this much for tables and descriptions of tensors.
+_TABLES = 1.01
+# Tokens of all sessions together that Petals keeps: more where heads share keys and values.
+_CACHE_TOKENS, _CACHE_TOKENS_SHARED = 4096, 16384
+# Petals keeps this for gradients on a GPU: 2 GiB at BLOOM's hidden size.
+_GRADIENT_BYTES, _GRADIENT_HIDDEN_SIZE = 2 * 2**30, 14336
+# A server without blocks, all its processes together, on a CPU with two handlers: 480 to 500 MiB
+# measured with this project's stack.
+_SERVER_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where blocks would be: a device by Petals' name, whose it is, and what is free there.
+
+    `free` is in bytes, None when it is not known.
+    """
+
+    device: str
+    title: str
+    free: int | None
+
+    @property
+    def kind(self) -> str:
+        """`cpu`, `cuda` or `mps`."""
+        return self.device.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What blocks take where they are, in bytes; `fixed` is once for the server."""
+
+    dtype: str
+    quantization: str
+    weights_per_block: int
+    cache_per_block: int
+    fixed: int
+
+    @property
+    def per_block(self) -> int:
+        """One block with its attention cache."""
+        return self.weights_per_block + self.cache_per_block
+
+    def total(self, blocks: int) -> int:
+        """A server of so many blocks, with its attention cache full."""
+        return self.fixed + blocks * self.per_block
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How many blocks of a model fit.
+
+    `blocks` is 0 when none does, None when that is not known. `download` are the bytes that one
+    block is in the model's own files.
+    """
+
+    num_blocks: int
+    place: Place
+    needs: Needs
+    reserve_percent: int
+    download_per_block: int
+
+    @cached_property
+    def blocks(self) -> int | None:
+        """The blocks that fit, at most all."""
+        if self.place.free is None:
+            return None
+        usable = self.place.free * (100 - self.reserve_percent) // 100 - self.needs.fixed
+        return max(0, min(self.num_blocks, usable // self.needs.per_block))
+
+    @property
+    def verdict(self) -> str:
+        """`whole`, `part`, `none`, or `unknown`."""
+        if self.blocks is None:
+            return "unknown"
+        if self.blocks == self.num_blocks:
+            return "whole"
+        return "part" if self.blocks else "none"
+
+    def short(self) -> str:
+        """The verdict for a column: `all 22`, `19 of 80`, `0 of 70`, `? of 80`."""
+        if self.verdict == "whole":
+            return f"all {self.num_blocks}"
+        return f"{'?' if self.blocks is None else self.blocks} of {self.num_blocks}"
+
+    def sentence(self) -> str:
+        """The verdict with its numbers."""
+        if self.place.free is None:
+            return f"It is not known how much memory is free on {self.place.title}."
+        outcome = {
+            "whole": f"all {self.num_blocks} blocks",
+            "none": "not one block",
+        }.get(self.verdict, f"{self.blocks} of {self.num_blocks} blocks")
+        return (
+            f"{memory_text(self.place.free)} free on {self.place.title}, "
+            f"{self.reserve_percent}% kept back, {memory_text(self.needs.fixed)} for Petals, "
+            f"{memory_text(self.needs.per_block)} a block with its attention cache: {outcome}."
+        )
+
+
+def choose_place(machine: Hardware, device: str = "auto", memory_limit: int | None = None) -> Place:
+    """Where a server would put its blocks; `device` as in `share.device`.
+
+    `memory_limit` bounds what it may use of the machine's memory (a container's limit). AMD's GPUs
+    are passed over: the build of torch that Setup installs does not compute on them. Raises
+    UsageError when there is no such device.
+    """
+    memory = machine.memory_available
+    if memory_limit is not None:
+        memory = min(memory, memory_limit)
+    nvidia = [gpu for gpu in machine.gpus if gpu.vendor == "nvidia"]
+    apple = [gpu for gpu in machine.gpus if gpu.vendor == "apple"]
+    if device == "auto":
+        device = "cuda" if nvidia else "mps" if apple else "cpu"
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
+        index = int(number or 0)
+        if index >= len(nvidia):
+            raise UsageError(
+                f"There is no device {device}.",
+                why=f"This machine shows {len(nvidia) or 'no'} NVIDIA GPUs.",
+                remedy="Give auto, cpu, or a GPU that is there.",
+                code="no_device",
+            )
+        gpu = nvidia[index]
+        return Place(device, gpu.name, memory if gpu.unified else gpu.memory_free)
+    if kind == "mps":
+        if not apple:
+            raise UsageError(
+                "There is no device mps.",
+                why="This machine has no GPU of Apple.",
+                remedy="Give auto or cpu.",
+                code="no_device",
+            )
+        return Place("mps", apple[0].name, memory)
+    return Place("cpu", "this machine's processor", memory)
+
+
+def configured_place(config: Config, machine: Hardware, hosting: str) -> Place:
+    """Where a server would put its blocks with this configuration.
+
+    `hosting` is the name of the environment that hosts. Raises UsageError when `share.device` is
+    not there.
+    """
+    share, docker = config.share, config.docker
+    in_docker = hosting == "docker"
+    # A container on a Mac has no GPU.
+    no_gpu = in_docker and (docker.gpus == "none" or sys.platform == "darwin")
+    if not in_docker and config.petals.torch == "cpu":
+        no_gpu = True
+    device = "cpu" if share.device == "auto" and no_gpu else share.device
+    return choose_place(machine, device, docker.memory if in_docker else None)
+
+
+def configured_fit(config: Config, model: ModelInfo, place: Place) -> Fit | None:
+    """How a model fits there with this configuration; None when its sizes are not known."""
+    share = config.share
+    return fit_of(
+        model,
+        place,
+        torch_dtype=share.torch_dtype,
+        quantization=share.quantization,
+        cache_tokens=share.attn_cache_tokens,
+        reserve_percent=share.reserve_percent,
+    )
+
+
+def needs_of(
+    built: Architecture,
+    kind: str,
+    *,
+    torch_dtype: str = "auto",
+    quantization: str = "none",
+    cache_tokens: int | None = None,
+) -> Needs:
+    """What blocks of a model take on a `cpu`, on `cuda` or on `mps`.
+
+    `cache_tokens` as in `share.attn_cache_tokens`; None leaves it to Petals.
+    """
+    dtype = served_dtype(built.torch_dtype, kind, torch_dtype)
+    each = _QUANTIZED_BYTES.get(quantization, DTYPE_BYTES[dtype])
+    shared = built.key_value_groups > 1
+    tokens = cache_tokens or (_CACHE_TOKENS_SHARED if shared else _CACHE_TOKENS)
+    cache_values = 2 * built.hidden_size * tokens // built.key_value_groups
+    gradients = _GRADIENT_BYTES * built.hidden_size // _GRADIENT_HIDDEN_SIZE
+    return Needs(
+        dtype=dtype,
+        quantization=quantization,
+        weights_per_block=round(built.block_parameters * each * _TABLES),
+        cache_per_block=cache_values * DTYPE_BYTES[dtype],
+        fixed={"cuda": gradients, "mps": gradients + _SERVER_BYTES}.get(kind, _SERVER_BYTES),
+    )
+
+
+def served_dtype(checkpoint: str, kind: str, wanted: str = "auto") -> str:
+    """The number format in which a server computes, as the seeder and Petals settle it.
+
+    A CPU keeps float32 and has no float16; Petals makes bfloat16 of float32 elsewhere; Metal has no
+    bfloat16.
+    """
+    if wanted != "auto":
+        chosen = wanted
+    elif kind == "cpu":
+        chosen = "float32" if checkpoint in ("auto", "float32") else "bfloat16"
+    else:
+        chosen = checkpoint if checkpoint in ("float16", "bfloat16") else "bfloat16"
+    if kind == "mps" and chosen == "bfloat16":
+        return "float16"
+    return chosen
+
+
+def fit_of(
+    model: ModelInfo,
+    place: Place,
+    *,
+    torch_dtype: str = "auto",
+    quantization: str = "none",
+    cache_tokens: int | None = None,
+    reserve_percent: int,
+) -> Fit | None:
+    """How a model fits there; None when its sizes are not known.
+
+    The settings are those of `share`. Quantization is done on NVIDIA's GPUs alone, and left out
+    elsewhere.
+    """
+    built = model.architecture
+    if built is None:
+        return None
+    needs = needs_of(
+        built,
+        place.kind,
+        # The demo is always served as it was trained.
+        torch_dtype="float32" if model.demo and torch_dtype == "auto" else torch_dtype,
+        quantization=quantization if place.kind == "cuda" else "none",
+        cache_tokens=cache_tokens,
+    )
+    stored = DTYPE_BYTES.get(built.torch_dtype, 2)
+    return Fit(
+        num_blocks=built.num_blocks,
+        place=place,
+        needs=needs,
+        reserve_percent=reserve_percent,
+        download_per_block=built.block_parameters * stored,
+    )
+
+
+def block_bytes(built: Architecture) -> dict[str, int]:
+    """The weights of one block in every number format and quantization."""
+    sizes = {name: float(size) for name, size in DTYPE_BYTES.items()} | _QUANTIZED_BYTES
+    return {name: round(built.block_parameters * size * _TABLES) for name, size in sizes.items()}
+
+
+def memory_text(size: int) -> str:
+    """Bytes of memory: `22.0 GiB`, `417 MiB`, `0.9 MiB`."""
+    if size >= 2**30:
+        return f"{size / 2**30:.1f} GiB"
+    mebibytes = size / 2**20
+    return f"{mebibytes:.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.1f} MiB"

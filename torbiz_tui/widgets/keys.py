@@ -219,10 +219,24 @@ LOGS = [
 ]
 
 LOG_FIELDS = [
-    _key("logs.field_close", "escape", "leave", "Close", "Leave the field; nothing is changed"),
+    _key(
+        "logs.field_close",
+        "escape",
+        "leave",
+        "Close",
+        "Leave the field; nothing is changed",
+        show=True,
+    ),
     _key("logs.field_earlier", "up", "recall(-1)", "Earlier", "What was typed before"),
     _key("logs.field_later", "down", "recall(1)", "Later", "What was typed after that"),
-    _key("logs.regex", "ctrl+r", "regex", "Regex", "Search: as a text, or a regular expression"),
+    _key(
+        "logs.regex",
+        "ctrl+r",
+        "regex",
+        "Regex",
+        "Search: as a text, or a regular expression",
+        show=True,
+    ),
 ]
 
 PANE = [
@@ -231,9 +245,7 @@ PANE = [
     _key("pane.page_down", "pagedown,space,ctrl+d", "page(1)", "Page down", "One page down"),
     _key("pane.page_up", "pageup,b,ctrl+u", "page(-1)", "Page up", "One page up"),
     _key("pane.top", "g,home", "top", "Top", "To the first line"),
-    Binding(
-        "G,end", "end", "End", key_display="G", tooltip="To the end, and follow", id="pane.end"
-    ),
+    Binding("G,end", "end", "End", show=False, tooltip="To the end, and follow", id="pane.end"),
     _key("pane.sideways", "l,shift+right", "sideways(1)", "Right", "Scroll right (wrapping off)"),
     _key("pane.back", "h,shift+left", "sideways(-1)", "Left", "Scroll left (wrapping off)"),
     _key("pane.wrap", "w", "wrap", "Wrap", "Break long lines, or not", show=True),
@@ -246,6 +258,7 @@ PANE = [
     _key("pane.next_mark", "u", "next_mark(1)", "Mark", "The next marked line"),
     _key("pane.previous_mark", "U", "next_mark(-1)", "Mark", "The marked line before"),
     _key("pane.select", "v", "select", "Select", "Select lines from here, or end it"),
+    _key("pane.deselect", "escape", "deselect", "Close", "End the selection"),
     _key("pane.copy", "y", "copy", "Copy", "Copy the chosen lines as they stand in the log"),
 ]
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from textual import events, work
 from textual.message import Message
-from textual.selection import Selection
 
 from torbiz_tui.logs.cleared_view import ClearedView
-from torbiz_tui.logs.decoding import shown_line
 from torbiz_tui.logs.log_file import RawLine
-from torbiz_tui.logs.memory_view import MemoryView
 from torbiz_tui.logs.query import Query
 from torbiz_tui.logs.views import LineView
 from torbiz_tui.troubleshooting.symptom import Symptom
 from torbiz_tui.widgets import keys
+from torbiz_tui.widgets.log_choosing import LogChoosing
 from torbiz_tui.widgets.log_layout import Row
-from torbiz_tui.widgets.log_rows import Piece, Span
+from torbiz_tui.widgets.log_rows import Span
 from torbiz_tui.widgets.log_search import PaneSearch
 from torbiz_tui.widgets.log_text import Key, key_of
-from torbiz_tui.widgets.log_view import LogView
-
-COPIED_AT_MOST = 10_000
-"""How many lines one copy takes; a clipboard is no place for more."""
 
 
 class Position(NamedTuple):
@@ -40,7 +33,7 @@ class Position(NamedTuple):
     marks: dict[Key, RawLine]
 
 
-class LogPane(LogView):
+class LogPane(LogChoosing, inherit_bindings=False):
     """A `LineView` with a current line, marks, a search, and a selection."""
 
     BINDINGS = [*keys.PANE]
@@ -68,10 +61,6 @@ class LogPane(LogView):
         super().__init__(empty_text=empty_text, id=id)
         self._view: LineView | None = None
         self._cleared_after: RawLine | None = None
-        self._cursor: RawLine | None = None
-        self._marks: dict[Key, RawLine] = {}
-        # The other end of what is selected by keys.
-        self._selected_from: RawLine | None = None
         self._search: PaneSearch | None = None
         self._match: RawLine | None = None
 
@@ -204,112 +193,10 @@ class LogPane(LogView):
         self.scroll_to(x=0, animate=False, immediate=True, force=True)
         self._settle()
 
-    # The current line
-
-    @property
-    def cursor_line(self) -> RawLine | None:
-        """The line that keys act on: the current one if it is in view, else one at the edge."""
-        row = self._cursor_row()
-        return None if row is None else row.line
-
-    def _cursor_row(self) -> Row | None:
-        page = self._layout_of.page()
-        if not page:
-            return None
-        if self._cursor is not None:
-            cursor = key_of(self._cursor)
-            for row in page:
-                if key_of(row.line) == cursor:
-                    return row
-        return page[-1] if self._layout_of.at_end else page[0]
-
-    def action_current(self, lines: int) -> None:
-        """Make a line further down, or up, the current one."""
-        row, view = self._cursor_row(), self._layout_of.view
-        if row is None or view is None:
-            return
-        shown = self._cursor is not None and key_of(row.line) == key_of(self._cursor)
-        if not shown and self._selected_from is not None and self._cursor is not None:
-            # What is selected may go far beyond the view.
-            index = view.index_of(self._cursor) + lines
-        else:
-            index = row.at + (lines if shown else 0)
-        found = view.lines(max(0, min(index, view.count - 1)), 1)
-        if found:
-            self._make_current(found[0])
-
-    def go_to(self, line: RawLine) -> None:
-        """Bring a line into view and make it current; as soon as it is known, if it is not yet."""
-        self._to_first = False
-        self._cursor = line
-        known = self._go(line)
-        view = self._layout_of.view
-        if not known and view is not None and view.complete:
-            nearest = view.lines(min(view.index_of(line), view.count - 1), 1)
-            self._cursor = nearest[0] if nearest else None
-        self._settle()
-
-    def _make_current(self, line: RawLine) -> None:
-        """Make a line current and scroll as little as that needs."""
-        layout = self._layout_of
-        self._hold()
-        self._goal, self._to_first = None, False
-        self._cursor = line
-        index = layout.view.index_of(line) if layout.view is not None else 0
-        page = layout.page()
-        rows = layout.lines.get(line).rows(layout.line_width)
-        if page and (index < page[0].at or (index == page[0].at and page[0].part)):
-            layout.to(index)
-        elif page and (index > page[-1].at or (index == page[-1].at and page[-1].part < rows - 1)):
-            layout.to(index, rows - 1, clamp=False)
-            layout.move(1 - layout.height)
-            if rows >= layout.height:
-                layout.to(index)
-        self._settle()
-
-    # Marks
-
-    def toggle_mark(self) -> None:
-        """Mark the current line, or no longer."""
-        line = self.cursor_line
-        if line is None:
-            return
-        if self._marks.pop(key_of(line), None) is None:
-            self._marks[key_of(line)] = line
-        self._make_current(line)
-
-    def next_mark(self, direction: int) -> None:
-        """Go to the next marked line, down or up, around the ends."""
-        view, row = self._layout_of.view, self._cursor_row()
-        if view is None or row is None:
-            return
-        known: list[int] = []
-        for line in self._marks.values():
-            index = view.index_of(line)
-            here = view.lines(index, 1)
-            if here and key_of(here[0]) == key_of(line):
-                known.append(index)
-        if not known:
-            return
-        beyond = [index for index in known if (index - row.at) * direction > 0]
-        nearest = min(beyond or known, key=lambda index: index * direction)
-        found = view.lines(nearest, 1)
-        if found:
-            self.go_to(found[0])
-
-    def action_mark(self) -> None:
-        """Mark the current line, or no longer."""
-        self.toggle_mark()
-
-    def action_next_mark(self, direction: int) -> None:
-        """Go to the next marked line, down or up."""
-        self.next_mark(direction)
-
     # Search
 
-    def search(self, query: Query | str | None) -> None:
+    def search(self, query: Query | None) -> None:
         """Mark what matches and go to the last match above the end of the page; None ends it."""
-        query = Query(query.lower()) if isinstance(query, str) else query
         self._end_search()
         if query is not None and query.text and self._layout_of.view is not None:
             self._search = PaneSearch(self._layout_of.view, query, self._tell)
@@ -382,107 +269,16 @@ class LogPane(LogView):
         """End what runs in the background."""
         self._end_search()
 
-    # Taking lines along
+    def _spans(self, row: Row, start: int, end: int) -> list[Span]:
+        spans = super()._spans(row, start, end)
+        if self._search is None:
+            return spans
+        match = self._match is not None and key_of(self._match) == key_of(row.line)
+        name = "current" if match else "match"
+        found = row.shown.matches(self._search.query, start, end)
+        return [*((first, last, name) for first, last in found), *spans]
 
-    def action_select(self) -> None:
-        """Begin to select lines at the current one, or end it."""
-        line = self.cursor_line
-        if self._selected_from is not None or line is None:
-            self._selected_from = None
-            self.refresh()
-            self._tell()
-            return
-        self._selected_from = line
-        self._make_current(line)
-
-    def _selected_range(self) -> tuple[int, int] | None:
-        """The first and the last index that is selected by keys."""
-        view = self._layout_of.view
-        if view is None or self._selected_from is None or self._cursor is None:
-            return None
-        ends = sorted((view.index_of(self._selected_from), view.index_of(self._cursor)))
-        return ends[0], ends[1]
-
-    def copied_text(self) -> str:
-        """The lines that are selected, else the current one, as they stand in the log; redacted."""
-        if self._selected_from is None and (selection := self.text_selection) is not None:
-            return self.get_selection(selection)[0]
-        chosen, line = self._selected_range(), self.cursor_line
-        if chosen is None:
-            return "" if line is None else self._source_of(line)
-        return self._source_between(*chosen)
-
-    @work(group="copy", exit_on_error=False)
-    async def action_copy(self) -> None:
-        """Copy what is selected, else the current line."""
-        from torbiz_tui.clipboard import COPIED, COPIED_HERE, copy_locally
-
-        text, chosen = self.copied_text(), self._selected_range()
-        left_out = 0 if chosen is None else chosen[1] - chosen[0] + 1 - COPIED_AT_MOST
-        if self._selected_from is not None:
-            self.action_select()
-        self._forget_selection()
-        lines = text.count("\n") + 1
-        title = "1 line" if lines == 1 else f"{lines:,} lines"
-        if left_out > 0:
-            title += f"; {left_out:,} more are too many for a clipboard"
-        self.app.copy_to_clipboard(text)
-        here = await copy_locally(text)
-        self.notify(COPIED_HERE if here else COPIED, title=title, markup=False)
-
-    def _source_between(self, first: int, last: int) -> str:
-        view = self._layout_of.view
-        count = min(last - first + 1, COPIED_AT_MOST)
-        lines = [] if view is None else view.lines(first, count)
-        return "\n".join(map(self._source_of, lines))
-
-    def _source_of(self, line: RawLine) -> str:
-        view = self._layout_of.view
-        return shown_line(line.data if view is None else view.whole(line))
-
-    def get_selection(self, selection: Selection) -> tuple[str, str]:
-        """What the mouse has chosen as it stands in the log, not as it is broken on the screen."""
-        layout = self._layout_of
-        first = 0 if selection.start is None else selection.start.y
-        last = layout.count - 1 if selection.end is None else selection.end.y
-        lines = [] if layout.view is None else layout.view.lines(first, last - first + 1)
-        texts: list[str] = []
-        for index, line in enumerate(lines[:COPIED_AT_MOST], first):
-            start, end = selection.get_span(index) or (0, -1)
-            text = layout.lines.get(line).text
-            whole = start <= 0 and (end == -1 or end >= len(text))
-            texts.append(
-                self._source_of(line)
-                if whole
-                else text[max(0, start) : None if end == -1 else max(0, end)]
-            )
-        return "\n".join(texts), "\n"
-
-    # What is marked in rows
-
-    def _gutter(self, row: Row) -> Piece:
-        key = key_of(row.line)
-        current = self._cursor is not None and key == key_of(self._cursor)
-        if key in self._marks and not row.part:
-            return "◆", "mark current" if current else "mark"
-        if current:
-            return "▌", "cursor"
-        chosen = self._selected_range()
-        if chosen is not None and chosen[0] <= row.at <= chosen[1]:
-            return "│", "cursor"
-        return " ", ""
-
-    def _spans(self, row: Row) -> list[Span]:
-        spans = super()._spans(row)
-        if self._search is not None:
-            match = self._match is not None and key_of(self._match) == key_of(row.line)
-            name = "current" if match else "match"
-            found = self._search.query.spans(row.shown.text)
-            spans = [*((first, last, name) for first, last in found), *spans]
-        chosen = self._selected_range()
-        if chosen is not None and chosen[0] <= row.at <= chosen[1]:
-            spans.append((0, len(row.shown.text), "selected"))
-        return spans
+    # What a line means
 
     def action_explain(self) -> None:
         """Say what the current line means, or the last one in view that is known."""
@@ -505,13 +301,3 @@ class LogPane(LogView):
             self.post_message(self.Explain(self, row.shown.source, symptom))
         self._cursor = row.line
         self.refresh()
-
-    # Until the Logs screen shows a view of its own
-
-    def write_lines(self, raw: Iterable[str]) -> None:
-        """Add lines as they stand in a file."""
-        if not isinstance(self._view, MemoryView):
-            self.show(MemoryView())
-        assert isinstance(self._view, MemoryView)
-        self._view.append(raw)
-        self.look()

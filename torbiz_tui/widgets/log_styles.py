@@ -22,32 +22,32 @@ STYLES = (
 )
 
 CSS = """
-LogView {
+LogDrawing {
     background: $background;
     color: $foreground;
     scrollbar-gutter: stable;
     scrollbar-size-vertical: 1;
     scrollbar-size-horizontal: 1;
 }
-LogView .log--critical { color: $text-error; text-style: bold; }
-LogView .log--error { color: $text-error; }
-LogView .log--warning { color: $text-warning; }
-LogView .log--debug { color: $text-muted; }
-LogView .log--head { color: $text-muted; }
-LogView .log--empty { color: $text-muted; }
-LogView .log--match { text-style: underline bold; }
-LogView .log--current { text-style: reverse bold; }
-LogView .log--cursor { color: $text-accent; text-style: bold; }
-LogView .log--mark { color: $text-success; text-style: bold; }
-LogView .log--symptom { color: $text-warning; text-style: bold reverse; }
-LogView .log--selected { text-style: reverse; }
-LogView .log--source-0 { color: $text-accent; }
-LogView .log--source-1 { color: $text-success; }
-LogView .log--source-2 { color: $text-primary; }
-LogView .log--source-3 { color: $text-warning; }
-LogView .log--source-4 { color: $text-secondary; }
-LogView .log--source-5 { color: $text-error; }
-LogView:ansi .log--debug { text-style: dim; }
-LogView:ansi .log--head { text-style: dim; }
-LogView:ansi .log--empty { text-style: dim; }
+LogDrawing .log--critical { color: $text-error; text-style: bold; }
+LogDrawing .log--error { color: $text-error; }
+LogDrawing .log--warning { color: $text-warning; }
+LogDrawing .log--debug { color: $text-muted; }
+LogDrawing .log--head { color: $text-muted; }
+LogDrawing .log--empty { color: $text-muted; }
+LogDrawing .log--match { text-style: underline bold; }
+LogDrawing .log--current { text-style: reverse bold; }
+LogDrawing .log--cursor { color: $text-accent; text-style: bold; }
+LogDrawing .log--mark { color: $text-success; text-style: bold; }
+LogDrawing .log--symptom { color: $text-warning; text-style: bold reverse; }
+LogDrawing .log--selected { text-style: reverse; }
+LogDrawing .log--source-0 { color: $text-accent; }
+LogDrawing .log--source-1 { color: $text-success; }
+LogDrawing .log--source-2 { color: $text-primary; }
+LogDrawing .log--source-3 { color: $text-warning; }
+LogDrawing .log--source-4 { color: $text-secondary; }
+LogDrawing .log--source-5 { color: $text-error; }
+LogDrawing:ansi .log--debug { text-style: dim; }
+LogDrawing:ansi .log--head { text-style: dim; }
+LogDrawing:ansi .log--empty { text-style: dim; }
 """

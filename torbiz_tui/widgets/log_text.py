@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
+from operator import itemgetter
 
 from rich.cells import cell_len, chop_cells
 
 from torbiz_tui.logs.decoding import shown_line
 from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.parsing import Folding, continuation, has_head, parse
+from torbiz_tui.logs.query import Query
 from torbiz_tui.troubleshooting.symptom import Symptom
 
 _LINES_KEPT = 1000
@@ -43,6 +46,8 @@ class ShownLine:
         self.headed = has_head(self.source)
         self.symptom: Symptom | None = None
         self.examined = False
+        self._query: Query | None = None
+        self._matches: list[tuple[int, int]] = []
         self._ascii = self.text.isascii()
         self._cells = -1
         self._width = 0
@@ -85,6 +90,14 @@ class ShownLine:
         if self._ascii:
             return min(character // width, self.rows(width) - 1)
         return max(0, sum(start <= character for start in self._cuts(width)) - 1)
+
+    def matches(self, query: Query, start: int, end: int) -> list[tuple[int, int]]:
+        """Where a query stands in a part of it."""
+        if self._query is not query:
+            self._query, self._matches = query, query.spans(self.text)
+        # They do not overlap, so both their beginnings and their ends grow.
+        first = bisect_right(self._matches, start, key=itemgetter(1))
+        return self._matches[first : bisect_left(self._matches, end, key=itemgetter(0))]
 
     def _cuts(self, width: int) -> list[int]:
         if width != self._width:

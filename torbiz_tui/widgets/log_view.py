@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollDown, ScrollUp
 from textual.selection import Selection
-from textual.strip import Strip
 from textual.timer import Timer
 
 from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.views import LineView
-from torbiz_tui.troubleshooting.symptom import Symptom
-from torbiz_tui.widgets.log_layout import LogLayout, Row
-from torbiz_tui.widgets.log_rows import Piece, Span, overlaid, shaded, visible
-from torbiz_tui.widgets.log_styles import CSS, SOURCES, STYLES
+from torbiz_tui.widgets.log_drawing import LogDrawing
 from torbiz_tui.widgets.log_text import key_of
 
 _FRAME_S = 0.05
 _LONGEST_LABEL = 12
 
 
-class LogView(ScrollView, can_focus=True, inherit_bindings=False):
+class LogView(LogDrawing, inherit_bindings=False):
     """Shows a page of a `LineView`; follows the end only for who is there."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"log--{name}" for name in STYLES}
-    DEFAULT_CSS = CSS
-
-    explain: Callable[[str], Symptom | None] | None = None
-    """What a line means, for the gutter; asked for lines in view only."""
-    labels: Callable[[RawLine], str] | None = None
-    """The short name of the source that a line is from, shown before it."""
 
     class Changed(Message):
         """What the pane would say of itself has changed."""
@@ -62,23 +45,18 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         empty_text: str = "Nothing logged yet.",
         id: str | None = None,  # noqa: A002
     ) -> None:
-        super().__init__(id=id)
-        self._empty_text = empty_text
-        self._layout_of = LogLayout()
+        super().__init__(empty_text=empty_text, id=id)
         # The last line when the end was left: what comes after it is new.
         self._seen: RawLine | None = None
         self._new_lines = 0
         # Where to go as soon as it is known; the row to begin with, None for the middle.
         self._goal: tuple[RawLine, int | None] | None = None
         self._to_first = False
-        self._label_cells = 0
         self._widest = 0
         self._frame: Timer | None = None
         self._framed_at = 0.0
         self._told: tuple[object, ...] = ()
         self._placing = False
-        self._painting = False
-        self._styles: dict[str, Style] = {}
 
     # What it holds
 
@@ -98,25 +76,15 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         return self._layout_of.following
 
     @property
-    def wrapped(self) -> bool:
-        """Whether long lines are broken."""
-        return self._layout_of.wrapped
-
-    @property
     def first_line(self) -> RawLine | None:
         """The line at the top."""
         return self._layout_of.top
-
-    def set_empty_text(self, text: str) -> None:
-        """What to say while there is nothing."""
-        if text != self._empty_text:
-            self._empty_text = text
-            self.refresh()
 
     def show_view(self, view: LineView | None) -> None:
         """Begin with another view, at its end."""
         self._goal, self._to_first, self._seen = None, False, None
         self._label_cells = self._widest = 0
+        self._strips.clear()
         self._layout_of.show(view)
         self._fit()
         self._settle()
@@ -188,18 +156,6 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
 
     # Where it stands
 
-    @property
-    def _lead(self) -> int:
-        """The cells before a line's text."""
-        return 1 + (self.explain is not None) + (self._label_cells and self._label_cells + 1)
-
-    def _fit(self) -> None:
-        """Take the size that there is."""
-        region, layout = self.scrollable_content_region, self._layout_of
-        size = (max(1, region.width - self._lead), region.height)
-        if region.area and size != (layout.width, layout.height):
-            layout.resize(*size, wrapped=layout.wrapped)
-
     def _fit_width(self) -> None:
         layout = self._layout_of
         if self.labels is not None:
@@ -210,9 +166,6 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         if not layout.wrapped:
             widest = max((row.shown.cells for row in layout.page()), default=0)
             self._widest = max(self._widest, widest)
-
-    def _label(self, line: RawLine) -> str:
-        return self.labels(line)[:_LONGEST_LABEL] if self.labels is not None else ""
 
     def _place_scrollbars(self) -> None:
         layout = self._layout_of
@@ -249,11 +202,6 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
         else:
             self._layout_of.to(round(new_value))
         self._moved()
-
-    def notify_style_update(self) -> None:
-        """Other colours: nothing that was made with the old ones is kept."""
-        super().notify_style_update()
-        self._styles.clear()
 
     # Moving
 
@@ -327,97 +275,6 @@ class LogView(ScrollView, can_focus=True, inherit_bindings=False):
             layout.to(index)
             layout.move(-(layout.height // 2))
         return known
-
-    # Rendering
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """The rows for the screen, without what only the mouse asks for."""
-        # The first picture is made before the size is told.
-        self._fit()
-        self._painting = True
-        try:
-            return super().render_lines(crop)
-        finally:
-            self._painting = False
-
-    def render_line(self, y: int) -> Strip:
-        """One row of the view."""
-        width = self.scrollable_content_region.width
-        page = self._layout_of.page()
-        if y < len(page):
-            return self._row_strip(page[y], width)
-        if page:
-            blank = Strip.blank(width, self._style(""))
-            # Below the end the mouse is behind the last row.
-            return blank if self._painting else blank.apply_offsets(width, page[-1].at)
-        base = self._style("")
-        text = self._empty_text if y == 0 else ""
-        strip = Strip([Segment(" ", base), Segment(text, self._style("empty"))])
-        return strip.adjust_cell_length(width, base)
-
-    def _row_strip(self, row: Row, width: int) -> Strip:
-        shown = row.shown
-        left = 0 if self.wrapped else int(self.scroll_x)
-        start, text = visible(
-            shown, self._layout_of.line_width, row.part, left, max(0, width - self._lead)
-        )
-        pieces = overlaid(shaded(shown, start, text), start, self._spans(row))
-        lead = list(self._before(row))
-        strip = Strip([Segment(one, self._style(names)) for one, names in (*lead, *pieces) if one])
-        strip = strip.adjust_cell_length(width, self._style(""))
-        if self._painting:
-            return strip
-        return strip.apply_offsets(start - sum(len(one) for one, _ in lead), row.at)
-
-    def _before(self, row: Row) -> Iterator[Piece]:
-        """What stands before a row's text."""
-        yield self._gutter(row)
-        if self.explain is not None:
-            symptom = self.symptom_of(row) if not row.part else None
-            yield ("!", "symptom") if symptom is not None else (" ", "")
-        if self._label_cells:
-            label = self._label(row.line) if not row.part else ""
-            number = sum(label.encode()) % SOURCES
-            yield f"{label:{self._label_cells}} ", f"source-{number}"
-
-    def _gutter(self, row: Row) -> Piece:
-        """The mark before a row."""
-        del row
-        return " ", ""
-
-    def _spans(self, row: Row) -> list[Span]:
-        """What is marked in a row's line."""
-        selection = self.text_selection
-        span = None if selection is None else selection.get_span(row.at)
-        if span is None:
-            return []
-        return [(span[0], len(row.shown.text) if span[1] == -1 else span[1], "chosen")]
-
-    def symptom_of(self, row: Row) -> Symptom | None:
-        """The known symptom that a row's line shows."""
-        if self.explain is None:
-            return None
-        shown = row.shown
-        if not shown.examined:
-            shown.examined, shown.symptom = True, self.explain(shown.source)
-        return shown.symptom
-
-    def _style(self, names: str) -> Style:
-        style = self._styles.get(names)
-        if style is None:
-            style = self.rich_style
-            for name in names.split():
-                if name == "chosen":
-                    style += self.screen.get_component_rich_style("screen--selection")
-                    continue
-                component = f"log--{name}"
-                own = self.get_component_rich_style(component, partial=True)
-                if own.color is not None:
-                    # Only the full style has a colour that was found by the background.
-                    own += Style(color=self.get_component_rich_style(component).color)
-                style += own
-            self._styles[names] = style
-        return style
 
     # Choosing text with the mouse
 

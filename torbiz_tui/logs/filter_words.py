@@ -81,9 +81,10 @@ def _levels(token: str, value: str) -> frozenset[str]:
     try:
         return levels_from(value.lower())
     except ValueError:
+        near = did_you_mean(value.lower(), LEVELS).removeprefix("; ").removesuffix(".")
         raise _wrong(
             token,
-            f"there is no such level{did_you_mean(value.lower(), LEVELS).rstrip('.')}",
+            "there is no such level" + (f", {near}" if near else ""),
             f"The levels are {', '.join(LEVELS)}; the named one and those above it are shown.",
         ) from None
 
@@ -106,7 +107,9 @@ def _refuse_misspelt(token: str, name: str) -> None:
 
 
 def _wrong(token: str, why: str, remedy: str) -> TorbizError:
-    return TorbizError(f"{token}: {why}.", remedy=remedy, code="bad_filter")
+    return TorbizError(
+        f"{token}: {why}{'' if why.endswith('?') else '.'}", remedy=remedy, code="bad_filter"
+    )
 
 
 def told(wanted: Filter, now: datetime | None = None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 
@@ -14,11 +15,13 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from torbiz_tui.logs.cleared_view import ClearedView
 from torbiz_tui.logs.finding import next_error
 from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.moments import shown_moment
 from torbiz_tui.logs.reading import Reading
 from torbiz_tui.logs.sources import LogSource
+from torbiz_tui.logs.views import LineView
 from torbiz_tui.screens.logs_status import status_line, status_parts
 from torbiz_tui.threads import call_abandonable
 from torbiz_tui.troubleshooting.matching import match, place_of
@@ -45,10 +48,16 @@ class LogSlot(Vertical):
         """Whether all logs are merged, also those that come."""
         self.reading: Reading | None = None
         self._loop = asyncio.get_running_loop()
+        # Timers that are started for what a thread tells have to know their app.
+        self._told_in = copy_context()
         self._told = threading.Event()
         self._seeking = ""
         self._stop = threading.Event()
         self._last_error: RawLine | None = None
+
+    def on_mount(self) -> None:
+        """Take what threads tell as if it came from here."""
+        self._told_in = copy_context()
 
     def compose(self) -> Iterator[Widget]:
         """The pane, and below it what it says of itself."""
@@ -64,6 +73,13 @@ class LogSlot(Vertical):
     def shown_sources(self) -> tuple[LogSource, ...]:
         """The logs that are read now."""
         return self.reading.sources if self.reading is not None else ()
+
+    @property
+    def title_shown(self) -> str:
+        """What is read, in a few words."""
+        if self.everything:
+            return "all logs"
+        return self.reading.title if self.reading is not None else ""
 
     # What is read
 
@@ -110,7 +126,7 @@ class LogSlot(Vertical):
             self._told.set()
             # The loop is closed when nobody waits any more.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._changed)
+                self._loop.call_soon_threadsafe(self._changed, context=self._told_in)
 
     def _changed(self) -> None:
         self._told.clear()
@@ -137,6 +153,12 @@ class LogSlot(Vertical):
             position = self.pane.position()
             self.reading.toggle_filter()
             self._show_view(position)
+
+    @property
+    def shown_view(self) -> LineView | None:
+        """What is shown: of a cleared pane only what came."""
+        view, after = self.pane.view, self.pane.position().cleared_after
+        return view if view is None or after is None else ClearedView(view, after)
 
     # Going somewhere
 
@@ -235,16 +257,20 @@ class LogSlot(Vertical):
             return
         pane.set_empty_text(self._empty_text(reading))
         doing = f"{self._seeking}… Esc stops" if self._seeking else ""
-        parts = status_parts(reading, pane, doing)
+        parts = status_parts(reading, pane, self.title_shown, doing)
         self.query_one(".status", Static).update(status_line(parts, max(10, self.size.width - 2)))
 
     def _empty_text(self, reading: Reading) -> str:
         if reading.problem:
             return f"It cannot be read. ({reading.problem})"
+        if self.pane.cleared:
+            return "Nothing has come since it was cleared. C shows all."
         if not reading.wanted.empty:
             if reading.view.complete:
                 return f"No line is {reading.told_filter()}. F shows all lines."
             return "Nothing has been found yet."
+        if not reading.view.complete:
+            return "Reading…"
         if reading.merged:
             return "Nothing logged yet in any of these."
         return f"Nothing logged yet. ({reading.sources[0].title})"

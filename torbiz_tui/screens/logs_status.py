@@ -23,20 +23,20 @@ class Part(NamedTuple):
     weight: int
 
 
-def status_parts(reading: Reading, pane: LogPane, doing: str) -> list[Part]:
+def status_parts(reading: Reading, pane: LogPane, title: str, doing: str) -> list[Part]:
     """What there is to say, in its order; `doing` is what somebody waits for."""
     count = pane.line_count
     lines = "1 line" if count == 1 else f"{count:,} lines"
     if reading.cut:
         lines = f"the last {lines}"
-    parts = [Part(reading.title, "dim", 3), Part(lines, "dim", 5), _place(pane)]
+    parts = [Part(title, "dim", 4), Part(lines, "dim", 3), _place(pane)]
     parts.append(Part(_size(reading.size), "dim", 1))
     if reading.filter_text:
         parts.append(Part(reading.told_filter(), "$text-accent", 6))
     if pane.match_text:
         parts.append(Part(f"match {pane.match_text}", "bold", 7))
     if pane.cleared:
-        parts.append(Part("cleared, C shows all", "$text-accent", 4))
+        parts.append(Part("cleared, C shows all", "$text-accent", 5))
     doing = doing or reading.doing
     if doing:
         parts.append(Part(doing, "bold", 8))

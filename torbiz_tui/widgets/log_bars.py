@@ -126,6 +126,12 @@ class LogBar(Vertical):
     def action_regex(self) -> None:
         """Take the text in another way, where there is one."""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what is searched for may be a regular expression."""
+        if action == "regex":
+            return isinstance(self, LogSearchBar)
+        return super().check_action(action, parameters)
+
     def action_leave(self) -> None:
         """Close it without what was typed."""
         self.post_message(self.Left(self))

@@ -248,7 +248,16 @@ def _add_api(command: Any) -> None:
 def _add_looking(command: Any) -> None:
     add_logs(command)
     models = command(
-        "models", "list the models that Petals can serve", "", "models", "models --json"
+        "models",
+        "list the models that Petals can serve, and how they fit on this machine",
+        "With MODEL, all that its own config says: its blocks, their sizes, and what fits.\n"
+        "What Petals cannot serve is refused with the reason (exit code 2).",
+        "models",
+        "models petals-team/StableBeluga2",
+        "models --json",
+    )
+    models.add_argument(
+        "name", nargs="?", metavar="MODEL", help="a Hugging Face id, a folder, or torbiz-demo"
     )
     add_json(models)
     clean = command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.framed import FramedScreen
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.catalogue import ModelInfo
+    from torbiz_tui.fit import Fit
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         self._current = current
         self._local = local
         self._names: list[str] = []
+        self._models: Sequence[ModelInfo] = ()
+        self._hosted = ""
 
     def compose(self) -> ComposeResult:
         """What there is, what else there could be, and where."""
@@ -90,18 +94,47 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
 
         models = await asyncio.to_thread(known_models, self._services.paths)
         self._show(models)
+        self._show_fits(await self._fits(models))
+
+    async def _fits(self, models: Sequence[ModelInfo]) -> dict[str, Fit]:
+        """How the models fit on this machine, by name; looking at it can take some seconds."""
+        from torbiz_tui.fit import configured_fit, configured_place
+        from torbiz_tui.hardware import look
+        from torbiz_tui.threads import call_abandonable
+
+        if all(model.architecture is None for model in models):
+            return {}
+        services = self._services
+        machine = await call_abandonable(look, "look at the machine")
+        try:
+            place = configured_place(services.config, machine, services.environment.hosting.name)
+        except TorbizError as error:
+            self.query_one(".note", Static).update(Content(f"{error.what} {error.why or ''}"))
+            return {}
+        fits = {model.name: configured_fit(services.config, model, place) for model in models}
+        return {name: fit for name, fit in fits.items() if fit is not None}
+
+    def _show_fits(self, fits: Mapping[str, Fit]) -> None:
+        """Say in the rows that are listed what fits; what is highlighted stays so."""
+        listed = self.query_one("#models", OptionList)
+        for model in self._models:
+            fit = fits.get(model.name)
+            if fit is not None:
+                index = self._names.index(_chosen_by(model))
+                listed.replace_option_prompt_at_index(index, self._row(model, fit))
 
     def _show(self, models: Sequence[ModelInfo]) -> None:
         spec = self._services.sharing.state.spec
         hosted = spec.source if spec is not None and self._services.sharing.state.active else ""
+        self._models = models
+        self._hosted = hosted
         rows: dict[str, Content] = {}
         current = self._current
         for model in models:
-            # The demo is known by its name: its folder alone does not say that it is the demo.
-            name = model.name if model.demo else model.source
+            name = _chosen_by(model)
             if current in (model.name, model.source):
                 current = name
-            rows[name] = self._row(model, hosted=model.source == hosted)
+            rows[name] = self._row(model)
         if spec is not None and hosted and all(model.source != hosted for model in models):
             rows[hosted] = Content.assemble(spec.model, ("  shared by this machine", "dim"))
         if current and current not in rows:
@@ -112,14 +145,16 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         listed.add_options([Option(row) for row in rows.values()])
         listed.highlighted = self._names.index(current) if current else 0
 
-    def _row(self, model: ModelInfo, *, hosted: bool) -> Content:
-        notes = [f"{model.num_blocks} blocks", model.note]
-        if hosted:
+    def _row(self, model: ModelInfo, fit: Fit | None = None) -> Content:
+        blocks = f"{model.num_blocks} blocks" if fit is None else f"fits {fit.short()}"
+        notes = [blocks, model.note]
+        if model.source == self._hosted:
             notes.append("shared by this machine")
         if self._current in (model.name, model.source):
             notes.append("chosen now")
+        width = max(len(each.name) for each in self._models)
         return Content.assemble(
-            model.name, ("  " + ", ".join(note for note in notes if note), "dim")
+            model.name.ljust(width), ("  " + ", ".join(note for note in notes if note), "dim")
         )
 
     def on_key(self, event: events.Key) -> None:
@@ -144,3 +179,8 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
 
     def _answer(self, model: str) -> None:
         self.dismiss(ModelChoice(model, self.query_one("#where", Select).value is True))
+
+
+def _chosen_by(model: ModelInfo) -> str:
+    """What chooses a model: the demo's folder alone does not say that it is the demo."""
+    return model.name if model.demo else model.source

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torbiz_tui.catalogue import MAIN, RELEASE, demo_info, read_architecture
+from torbiz_tui.catalogue import MAIN, RELEASE, demo_info, read_architecture, resolve_model
 from torbiz_tui.catalogue.published import PUBLISHED, Published
 from torbiz_tui.errors import UsageError
+from torbiz_tui.paths import Paths
 
 LLAMA = {"model_type": "llama", "num_hidden_layers": 4}
 FALCON = {
@@ -126,6 +129,25 @@ def test_what_cannot_be_served_is_refused_with_the_reason(
 )
 def test_the_rotary_embedding_decides_on_the_channel(scaling: object, channel: str) -> None:
     assert read_architecture("x", LLAMA | {"rope_scaling": scaling}).channel == channel
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "scaling (Llama 3.1)"),
+        ({"mlp_bias": True}, "biases in feed-forward layers"),
+        ({"model_type": "mixtral"}, "type mixtral"),
+    ],
+)
+async def test_the_released_petals_says_what_it_cannot_load(
+    tmp_path: Path, more: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA | more))
+    with pytest.raises(UsageError, match="needs the main branch of Petals") as caught:
+        await resolve_model(str(tmp_path), Paths(tmp_path))
+    assert reason in (caught.value.why or "")
+    found = await resolve_model(str(tmp_path), Paths(tmp_path), channel=MAIN)
+    assert found.channel == MAIN
 
 
 _JSON = st.recursive(

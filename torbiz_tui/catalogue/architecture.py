@@ -27,7 +27,8 @@ class Architecture:
 
     `key_value_groups` says how many heads share a key and a value in Petals' attention cache.
     `other_parameters` are those outside of the blocks, which the client holds. `torch_dtype` is the
-    checkpoint's number format, or `auto`. `channel` is the least that Petals must be.
+    checkpoint's number format, or `auto`. `channel` is the least that Petals must be, and
+    `channel_reason` what the released one cannot load.
     """
 
     family: str
@@ -39,6 +40,7 @@ class Architecture:
     other_parameters: int
     torch_dtype: str = "auto"
     channel: str = RELEASE
+    channel_reason: str = ""
 
     @property
     def parameters(self) -> int:
@@ -89,7 +91,7 @@ def read_architecture(name: str, config: Mapping[str, Any]) -> Architecture:
         raise UsageError(
             f"Petals cannot serve {name}.",
             why=f"It is of type {_short(family or 'none')}.",
-            remedy=f"Petals serves the types {', '.join(_FAMILIES)}.",
+            remedy=f"Petals serves the types {', '.join(_FAMILIES)} (the last in its main branch).",
             code="model_unsupported",
         )
     quantized = config.get("quantization_config")
@@ -113,7 +115,7 @@ def _llama(config: _Config) -> Architecture:
     blocks = config.size("num_hidden_layers")
     hidden, heads, shared = _heads(config, 4096, 32)
     intermediate = config.size("intermediate_size", default=11008)
-    channel = _rope_channel(config)
+    reason = "" if _has_plain_rope(config) else "rotary embedding scaling (Llama 3.1)"
     key_value = hidden // heads * shared
     attention = 2 * hidden * hidden + 2 * hidden * key_value
     if config.flag("attention_bias", False):
@@ -121,7 +123,7 @@ def _llama(config: _Config) -> Architecture:
     feed_forward = 3 * hidden * intermediate
     if config.flag("mlp_bias", False):
         feed_forward += 2 * intermediate + hidden
-        channel = MAIN
+        reason = reason or "biases in feed-forward layers"
     return Architecture(
         family="llama",
         num_blocks=blocks,
@@ -131,7 +133,8 @@ def _llama(config: _Config) -> Architecture:
         block_parameters=attention + feed_forward + 2 * hidden,
         other_parameters=_embeddings(config, 32_000, hidden, tied=False) + hidden,
         torch_dtype=_number_format(config),
-        channel=channel,
+        channel=MAIN if reason else RELEASE,
+        channel_reason=reason,
     )
 
 
@@ -140,7 +143,7 @@ def _mixtral(config: _Config) -> Architecture:
     hidden, heads, shared = _heads(config, 4096, 32, default_shared=8)
     intermediate = config.size("intermediate_size", default=14336)
     experts = config.size("num_local_experts", default=8)
-    _rope_channel(config)
+    _has_plain_rope(config)
     attention = 2 * hidden * hidden + 2 * hidden * (hidden // heads) * shared
     expert = 3 * hidden * intermediate
     return Architecture(
@@ -154,6 +157,7 @@ def _mixtral(config: _Config) -> Architecture:
         other_parameters=_embeddings(config, 32_000, hidden, tied=False) + hidden,
         torch_dtype=_number_format(config),
         channel=MAIN,
+        channel_reason="type mixtral",
     )
 
 
@@ -235,8 +239,11 @@ def _embeddings(config: _Config, default_words: int, hidden: int, *, tied: bool)
     return once if config.flag("tie_word_embeddings", tied) else 2 * once
 
 
-def _rope_channel(config: _Config) -> str:
-    """What Petals must be for the rotary embedding. Raises UsageError when no channel has it."""
+def _has_plain_rope(config: _Config) -> bool:
+    """Whether the released Petals has the rotary embedding.
+
+    Raises UsageError when its main branch does not have it either.
+    """
     scaling = config.values.get("rope_scaling")
     if scaling is None:
         renewed = config.values.get("rope_parameters")
@@ -245,12 +252,12 @@ def _rope_channel(config: _Config) -> str:
             raise refused(
                 config.name, "Its config has rope_parameters, which Petals' transformers ignores."
             )
-        return RELEASE
+        return True
     kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
     if kind in ("linear", "dynamic") and "type" in scaling:
-        return RELEASE
+        return True
     if kind in ("llama3", "linear", "dynamic", "yarn", "longrope", "default"):
-        return MAIN
+        return False
     raise refused(config.name, f"Its rotary embedding is scaled by {_short(kind)}.")
 
 

@@ -98,14 +98,11 @@ async def _hub_info(name: str) -> ModelInfo:
 def _require_channel(model: ModelInfo, channel: str) -> None:
     if model.channel != MAIN or channel == MAIN:
         return
-    what = (
-        f"type {model.model_type}"
-        if model.model_type == "mixtral"
-        else "rotary embedding scaling (Llama 3.1)"
-    )
+    built = model.architecture
+    reason = built.channel_reason if built is not None else f"type {model.model_type}"
     raise UsageError(
         f"{model.name} needs the main branch of Petals.",
-        why=f"The released Petals 2.2.0 cannot load its {what}.",
+        why=f"The released Petals 2.2.0 cannot load its {reason}.",
         remedy="Choose another model.",
         code="model_unsupported",
     )

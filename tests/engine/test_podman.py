@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from tests.engine.conftest import copy_image
 from tests.engine.podman_service import PodmanService
 from torbiz_tui.config import Config
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
+from torbiz_tui.environments.docker.log_stream import container_lines
 from torbiz_tui.errors import TorbizError
 
 pytestmark = pytest.mark.engine
@@ -71,13 +75,49 @@ async def test_it_is_found_and_known_as_podman(
 
 
 async def test_all_lines_come_in_order(
-    podman_engine: Engine, run: Callable[..., Container]
+    podman_engine: Engine, podman_service: PodmanService, run: Callable[..., Container]
 ) -> None:
+    """Although Podman's own stream leaves out lines once the container has ended."""
     container = run(f"seq 1 {COUNT}")
-    text = bytearray()
-    async for chunk in podman_engine.stream(logs(container), doing="reading the log"):
-        text += chunk
-    assert text.decode().split() == [str(number) for number in range(1, COUNT + 1)]
+    finder = EngineFinder(replace(Config().docker, host=podman_service.host))
+    got: list[str] = []
+    with _busy_processors():
+        async for batch in container_lines(finder, str(container.id)):
+            got += batch
+    finder.close()
+    assert got == [str(number) for number in range(1, COUNT + 1)]
+
+
+async def test_last_words_that_were_followed_come_all(
+    podman_service: PodmanService, run: Callable[..., Container]
+) -> None:
+    """The first lines come while it runs, and the others after its end, in one order."""
+    wait = "until [ -e /go ]; do sleep 0.1; done"
+    container = run(f"echo first; {wait}; seq 1 {COUNT}; printf 'no end'")
+    finder = EngineFinder(replace(Config().docker, host=podman_service.host))
+    got: list[str] = []
+    async for batch in container_lines(finder, str(container.id)):
+        if batch and not got:
+            assert batch == ["first"]
+            await asyncio.to_thread(container.exec_run, ["touch", "/go"])
+        got += batch
+    finder.close()
+    assert got == ["first", *(str(number) for number in range(1, COUNT + 1)), "no end"]
+
+
+@contextlib.contextmanager
+def _busy_processors() -> Iterator[None]:
+    """Every processor has something else to do, too."""
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("kind", ["logs", "stats", "events"])

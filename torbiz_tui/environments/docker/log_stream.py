@@ -122,6 +122,7 @@ class _LogReader:
         self._id = container_id
         self._position = after
         self._tty = False
+        self._run = ""
         self._address = ""
         self._left: list[StampedLine] = []
         self.caught_up = False
@@ -147,12 +148,22 @@ class _LogReader:
             lambda client: client.api.inspect_container(self._id), doing="looking at the container"
         )
         self._tty = bool((attrs.get("Config") or {}).get("Tty"))
-        return str((attrs.get("State") or {}).get("Status") or "")
+        state: Mapping[str, Any] = attrs.get("State") or {}
+        self._run = str(state.get("StartedAt") or "")
+        return str(state.get("Status") or "")
 
     async def read(self, engine: Engine, follow: bool) -> AsyncGenerator[list[StampedLine], None]:
-        """What is new, until the stream ends or the container has."""
+        """What is new, until the stream ends or the container has.
+
+        Podman leaves out lines at random of a log that it follows, once the container has ended. So
+        what came is kept until it is known that it still ran then; otherwise it is read once more,
+        without following.
+        """
+        from docker.errors import APIError
+
         decoder = self._decoder(engine)
         resumption, repeats = Resumption(self._position), Repeats()
+        run, doubtful = self._run, follow and engine.facts.podman
         # Podman's stamps stand for many lines.
         exact = not engine.facts.podman
         self._left = []
@@ -183,6 +194,15 @@ class _LogReader:
                 else:
                     reached = not batch
                 if new:
+                    whole = not doubtful
+                    try:
+                        whole = whole or await self._still_runs(engine, run)
+                    except APIError:
+                        # It was removed, so this is all that there is to have.
+                        yield new
+                        raise
+                    if not whole:
+                        return
                     self._position = advance(self._position, new)
                     yield new
                 if reached and not self.caught_up:
@@ -200,6 +220,10 @@ class _LogReader:
         elif left:
             self._position = advance(self._position, left)
             yield left
+
+    async def _still_runs(self, engine: Engine, run: str) -> bool:
+        """Whether the container has not ended since a run of it was begun."""
+        return await self.look(engine) not in _ENDED and self._run == run
 
     def _is_at(self, stamp: str | None) -> bool:
         return self._position is not None and self._position.stamp == stamp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import functools
 import os
 import signal
@@ -40,6 +41,11 @@ def kill_descendants() -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(children, timeout=1)
+
+
+def tell_of_crashes() -> None:
+    """Write where every thread was when native code ends the process, in torch say."""
+    faulthandler.enable()
 
 
 def install_stop_handlers(on_stop: Callable[[int], None], deadline_s: float) -> None:

@@ -184,6 +184,7 @@ def answer_once(options: argparse.Namespace) -> int:
 def main() -> int:
     """Run the form that the options ask for and return the exit code."""
     options = parse_options()
+    process_signals.tell_of_crashes()
     if options.listen is not None:
         return listen(options)
     return serve(options) if options.prompt is None else answer_once(options)

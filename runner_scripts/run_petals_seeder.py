@@ -61,6 +61,7 @@ def main() -> int:
     """Host the blocks and return the exit code."""
     options = parse_options()
     _copy_log(options.log_file)
+    process_signals.tell_of_crashes()
     process_signals.tie_children_to_this_process()
     stop_signals = _StopSignals()
     process_signals.install_stop_handlers(stop_signals, STOP_DEADLINE_S)

@@ -139,7 +139,8 @@ async def test_from_start_to_stop(
     before = engines_log(box())
     report = await again.sharing.stop()
     assert report is not None
-    assert (report.code, report.signal, report.killed, report.asked) == (0, None, False, True)
+    how = (report.code, report.signal, report.killed, report.asked)
+    assert how == (0, None, False, True), "\n".join(copied(demo_home)[-40:])
     assert GOODBYE in [event.text for event in again.sharing.state.events]
     assert box() is None
     # Podman's stamps have whole seconds: each line is there once all the same.

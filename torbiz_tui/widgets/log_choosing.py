@@ -56,7 +56,7 @@ class LogChoosing(LogView, inherit_bindings=False):
             for row in page:
                 if key_of(row.line) == cursor:
                     return row
-        return page[-1] if self._layout_of.at_end else page[0]
+        return page[-1] if self._layout_of.at_end and not self._from_first else page[0]
 
     def action_current(self, lines: int) -> None:
         """Make a line further down, or up, the current one."""

@@ -125,6 +125,9 @@ class LogLayout:
                 break
             row -= height
             index += 1
+        else:
+            self.to_end()
+            return
         self.to(index, row)
 
     def _set(self, index: int, row: int) -> None:

@@ -103,6 +103,9 @@ class LogPane(LogChoosing, inherit_bindings=False):
         if not position.following and position.top is not None:
             self._go(position.top, position.row)
             self._seen = position.seen
+        elif position.following:
+            self._follow()
+            self._layout_of.to_end()
         self._settle()
         self.scroll_to(x=position.left, animate=False, immediate=True, force=True)
 
@@ -163,6 +166,7 @@ class LogPane(LogChoosing, inherit_bindings=False):
         view = self._layout_of.view
         self._layout_of.to(0)
         self._moved()
+        self._from_first = True
         if view is not None and not view.complete:
             self._hold()
             self._to_first = True
@@ -172,7 +176,7 @@ class LogPane(LogChoosing, inherit_bindings=False):
         if self._selected_from is not None:
             self.action_current(self.line_count)
             return
-        self._goal, self._to_first = None, False
+        self._goal, self._to_first, self._from_first = None, False, False
         self._forget_selection()
         self._follow()
         self._layout_of.to_end()

@@ -52,6 +52,8 @@ class LogView(LogDrawing, inherit_bindings=False):
         # Where to go as soon as it is known; the row to begin with, None for the middle.
         self._goal: tuple[RawLine, int | None] | None = None
         self._to_first = False
+        # Whether somebody went to the first line, which may be in view together with the last.
+        self._from_first = False
         self._widest = 0
         self._frame: Timer | None = None
         self._framed_at = 0.0
@@ -218,7 +220,7 @@ class LogView(LogDrawing, inherit_bindings=False):
 
     def _moved(self) -> None:
         """Somebody has scrolled: follow if that was to the end."""
-        self._goal, self._to_first = None, False
+        self._goal, self._to_first, self._from_first = None, False, False
         if self._layout_of.at_end:
             self._follow()
         else:
@@ -272,8 +274,10 @@ class LogView(LogDrawing, inherit_bindings=False):
         elif not here:
             layout.to_end()
         elif not any(one.at == index and not one.part for one in layout.page()):
-            layout.to(index)
+            layout.to(index, clamp=False)
             layout.move(-(layout.height // 2))
+            if len(layout.page()) < layout.height:
+                layout.to_end()
         return known
 
     # Choosing text with the mouse

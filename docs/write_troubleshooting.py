@@ -30,6 +30,7 @@ the strings as they are printed, what they mean, and what to do. Case does not m
 whatever varies. You need not search for them yourself:
 
 - `torbiz-tui doctor` says which of them are in the last 200 lines of each log, the newest first;
+- Logs marks such lines with `!`; Enter tells what they mean, and does what can be done from there;
 - Setup, Share and Ask name the cause when they fail.
 
 ## Do I need `docker system prune -a`?

@@ -6,17 +6,9 @@ import gc
 
 from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices
+from tests.app.logs_seen import numbered, write
 from tests.app.seeing import screen_text, until_gone, until_shown
 from torbiz_tui.widgets.log_text import ShownLine
-
-
-def write(services: FakeServices, text: str, name: str = "petals_seeder.log") -> None:
-    with (services.paths.logs / name).open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
-def numbered(first: int, last: int) -> str:
-    return "".join(f"[INFO] entry {number}.\n" for number in range(first, last))
 
 
 async def test_it_follows_and_starts_when_the_file_appears(services: FakeServices) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from difflib import get_close_matches
 
 from torbiz_tui.config_errors import did_you_mean
 from torbiz_tui.errors import TorbizError
@@ -14,6 +15,7 @@ from torbiz_tui.logs.parsing import LEVELS
 
 NAMES = ("level", "source", "since", "until")
 
+_NEARLY = 0.75
 _TOKEN = re.compile(
     r"(?P<name>[A-Za-z]+):(?:\"(?P<quoted_value>[^\"]*)\"|(?P<value>\S+))"
     r"|/(?P<regex>(?:\\.|[^\\])+?)/(?=\s|$)"
@@ -98,7 +100,7 @@ def _moment(token: str, value: str, now: datetime | None) -> datetime:
 
 def _refuse_misspelt(token: str, name: str) -> None:
     """Whoever writes `levle:error` does not look for that text."""
-    if name and name not in NAMES and did_you_mean(name, NAMES):
+    if name not in NAMES and get_close_matches(name, NAMES, 1, _NEARLY):
         raise _wrong(
             token,
             f"there is no {name}:",

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from rich.color import ColorSystem
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
@@ -315,6 +316,26 @@ async def test_a_traceback_has_the_colour_of_its_line() -> None:
         assert colours(pane, 6) == warned
         assert broken != warned
         assert not (broken | warned) & fine
+
+
+async def test_levels_are_told_apart_where_there_are_16_colours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("textual.constants.COLOR_SYSTEM", "standard")
+    view = MemoryView()
+    view.append(["[INFO] fine", "[WARN] hm", "[ERROR] broken", "[DEBUG] deep"])
+    async with running(view) as (pilot, pane):
+        assert pilot.app.console.color_system == "standard"
+        codes = []
+        for y in range(4):
+            segment = next(one for one in pane.render_line(y) if one.text.strip())
+            assert segment.style is not None
+            assert segment.style.color is not None
+            codes.append(segment.style.color.downgrade(ColorSystem.STANDARD).number)
+        grey, bright_yellow, bright_red = (0, 7, 8, 15), 11, 9
+        assert codes[0] in grey
+        assert codes[1:3] == [bright_yellow, bright_red]
+        assert codes[3] in grey
 
 
 async def test_a_traceback_keeps_its_colour_when_its_line_is_out_of_view() -> None:

@@ -17,7 +17,7 @@ from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.troubleshooting.symptom import Symptom
 from torbiz_tui.widgets.log_layout import LogLayout, Row
 from torbiz_tui.widgets.log_rows import Piece, Span, overlaid, shaded, visible
-from torbiz_tui.widgets.log_styles import CSS, SOURCES, STYLES
+from torbiz_tui.widgets.log_styles import CSS, IN_16_COLOURS, SOURCES, STYLES
 
 _LONGEST_LABEL = 12
 
@@ -175,6 +175,8 @@ class LogDrawing(ScrollView, can_focus=True, inherit_bindings=False):
                 if own.color is not None:
                     # Only the full style has a colour that was found by the background.
                     own += Style(color=self.get_component_rich_style(component).color)
+                if name in IN_16_COLOURS and self.app.console.color_system == "standard":
+                    own += Style(color=IN_16_COLOURS[name][not self.app.current_theme.dark])
                 style += own
             self._styles[names] = style
         return style

@@ -21,6 +21,25 @@ STYLES = (
     *(f"source-{number}" for number in range(SOURCES)),
 )
 
+# The shades of a theme become grey where a terminal has 16 colours. These are 16 themselves.
+_RED, _GREEN, _BLUE = ("#ff5555", "#aa0000"), ("#55ff55", "#00aa00"), ("#5555ff", "#0000aa")
+_YELLOW, _MAGENTA, _CYAN = ("#ffff55", "#aa5500"), ("#ff55ff", "#aa00aa"), ("#55ffff", "#00aaaa")
+IN_16_COLOURS = {
+    "critical": _RED,
+    "error": _RED,
+    "warning": _YELLOW,
+    "mark": _GREEN,
+    "cursor": _CYAN,
+    "symptom": _YELLOW,
+    "source-0": _CYAN,
+    "source-1": _GREEN,
+    "source-2": _BLUE,
+    "source-3": _YELLOW,
+    "source-4": _MAGENTA,
+    "source-5": _RED,
+}
+"""The colour of a part on a dark and on a light background, where there are only 16."""
+
 CSS = """
 LogDrawing {
     background: $background;

@@ -221,3 +221,23 @@ def test_errors_down_and_up_each_once(tmp_path: Path, filters: str) -> None:
     stop.set()
     assert next_error(reading.view, None, 1, stop) is None
     reading.close()
+
+
+def test_switching_the_filter_begins_nothing_anew(tmp_path: Path) -> None:
+    told_of = Told()
+    reading = Reading([source(tmp_path, "app", line(1, "one") + line(2, "two"))], told_of)
+    everything = reading.view
+    reading.use_filter("two")
+    filtered = reading.view
+    told_of.until(lambda: reading.view.complete)
+    reading.toggle_filter()
+    assert reading.view is everything
+    reading.toggle_filter()
+    assert reading.view is filtered
+    with (tmp_path / "app.log").open("a") as file:
+        file.write(line(3, "two again"))
+    reading.view.look()
+    told_of.until(lambda: reading.view.count == 2)
+    reading.use_filter("")
+    assert reading.view is everything
+    reading.close()

@@ -33,10 +33,12 @@ class Reading:
         """The filter as it was written, also while it is off."""
         self.filter_off = False
         self._wanted = Filter()
+        # Of all lines, and of those that fit: so that going from one to the other is quick.
+        self._views: dict[Filter, LineView] = {}
         if not self.merged:
             for series in self._series.values():
                 series.start_index(on_change)
-        self.view = self._make_view()
+        self.view = self._view_of(self._wanted)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +101,8 @@ class Reading:
         """Merge other logs, too; makes another view, in which lines stay what they were."""
         self.sources = (*self.sources, *sources)
         self._series |= {source.name: LogSeries(source.file) for source in sources}
-        self._replace_view()
+        self._close_views(keep=())
+        self.view = self._view_of(self.wanted)
 
     # The filter
 
@@ -113,32 +116,33 @@ class Reading:
         wanted = filter_from(text)
         self.filter_text = text.strip()
         self.filter_off = False
-        self._change_view(wanted)
+        self._wanted = wanted
+        self._close_views(keep=(Filter(), wanted))
+        self.view = self._view_of(wanted)
 
     def toggle_filter(self) -> None:
         """Show all lines, or again what the filter lets through."""
-        before = self.wanted
         self.filter_off = not self.filter_off
-        if self.wanted != before:
-            self._replace_view()
+        self.view = self._view_of(self.wanted)
 
-    def _change_view(self, wanted: Filter) -> None:
-        if wanted != self._wanted or self.filter_off:
-            self._wanted = wanted
-            self._replace_view()
+    def _view_of(self, wanted: Filter) -> LineView:
+        view = self._views.get(wanted)
+        if view is None:
+            view = self._views[wanted] = self._make_view(wanted)
+        return view
 
-    def _replace_view(self) -> None:
-        self.view.close()
-        self.view = self._make_view()
-
-    def _make_view(self) -> LineView:
+    def _make_view(self, wanted: Filter) -> LineView:
         if self.merged:
-            return MergedView(self._series, self.wanted, on_change=self._on_change)
+            return MergedView(self._series, wanted, on_change=self._on_change)
         (source,) = self.sources
         series = self._series[source.name]
-        if self.wanted.empty:
+        if wanted.empty:
             return WholeView(series)
-        return FilteredView(series, self.wanted, source=source.name, on_change=self._on_change)
+        return FilteredView(series, wanted, source=source.name, on_change=self._on_change)
+
+    def _close_views(self, *, keep: Sequence[Filter]) -> None:
+        for wanted in [one for one in self._views if one not in keep]:
+            self._views.pop(wanted).close()
 
     # Going somewhere
 
@@ -148,6 +152,6 @@ class Reading:
 
     def close(self) -> None:
         """End what runs, close the files."""
-        self.view.close()
+        self._close_views(keep=())
         for series in self._series.values():
             series.close()

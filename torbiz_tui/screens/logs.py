@@ -224,11 +224,14 @@ class LogsScreen(LogReadingScreen):
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         told = reading.told_filter()
         count = f"{view.count:,} lines" if view.count != 1 else "1 line"
+        if not view.complete:
+            count = "All lines"
         what = f"{count} of {reading.title}" + (f": {told}." if told else ".")
         self.app.push_screen(
             LogExportScreen(
                 what,
                 f"torbiz-{name}-{stamp}.log",
+                view,
                 lambda path, stop, tell: export_lines(
                     view, path, names=names, whole=view.whole, stop=stop, on_progress=tell
                 ),

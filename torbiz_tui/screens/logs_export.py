@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.views import LineView
 from torbiz_tui.screens.framed import FramedScreen
 from torbiz_tui.threads import call_abandonable
 from torbiz_tui.widgets.notice import error_content
@@ -20,6 +22,7 @@ from torbiz_tui.widgets.notice import error_content
 Write = Callable[[Path, threading.Event, Callable[[float], None]], int]
 """Writes lines to a new file, until the event is set, tells how far it is, and returns how many."""
 
+_LOOK_S = 0.05
 _EXISTS = "file_exists"
 
 
@@ -35,14 +38,15 @@ class LogExportScreen(FramedScreen[tuple[Path, int] | None]):
     LogExportScreen #problem.-shown { display: block; }
     """
 
-    def __init__(self, what: str, name: str, write: Write) -> None:
+    def __init__(self, what: str, name: str, view: LineView, write: Write) -> None:
         super().__init__()
         self._what = what
+        self._view = view
         self._suggested = name
         self._write = write
         self._replace = ""
         self._stop = threading.Event()
-        self._progress = 0.0
+        self._doing, self._progress = "Writing", 0.0
         self._writing = False
 
     def compose(self) -> ComposeResult:
@@ -90,6 +94,7 @@ class LogExportScreen(FramedScreen[tuple[Path, int] | None]):
         try:
             if replace:
                 target.unlink(missing_ok=True)
+            await self._complete()
             count = await call_abandonable(
                 lambda: self._write(target, self._stop, self._tell), "export a log"
             )
@@ -113,13 +118,22 @@ class LogExportScreen(FramedScreen[tuple[Path, int] | None]):
         else:
             self.dismiss((path, count))
 
+    async def _complete(self) -> None:
+        """Wait until all lines are known that are to be written."""
+        view = self._view
+        while not view.complete and not self._stop.is_set():
+            view.look()
+            self._doing, self._progress = "Looking for the lines", view.progress
+            await asyncio.sleep(_LOOK_S)
+        self._doing, self._progress = "Writing", 0.0
+
     def _tell(self, progress: float) -> None:
         self._progress = progress
 
     def _show_progress(self) -> None:
         if self._writing:
             shown = self.query_one("#problem", Static)
-            shown.update(f"Writing, {self._progress:.0%}… Esc stops it and leaves nothing.")
+            shown.update(f"{self._doing}, {self._progress:.0%}… Esc stops it and leaves nothing.")
             shown.add_class("-shown")
 
     def _problem(self, error: TorbizError) -> None:

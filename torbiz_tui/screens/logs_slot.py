@@ -12,6 +12,7 @@ from functools import partial
 
 from textual import events, on, work
 from textual.containers import Vertical
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -28,6 +29,7 @@ from torbiz_tui.troubleshooting.matching import match, place_of
 from torbiz_tui.widgets.log_pane import LogPane, Position
 
 _LOOK_AGAIN_S = 0.1
+_SAID_S = 6.0
 
 
 class LogSlot(Vertical):
@@ -54,6 +56,8 @@ class LogSlot(Vertical):
         self._seeking = ""
         self._stop = threading.Event()
         self._last_error: RawLine | None = None
+        self._said = ""
+        self._saying: Timer | None = None
 
     def on_mount(self) -> None:
         """Take what threads tell as if it came from here."""
@@ -187,7 +191,7 @@ class LogSlot(Vertical):
             self.pane.go_to(line)
         else:
             self.pane.action_end()
-            self.notify(f"All lines are from before {shown_moment(moment)}.", markup=False)
+            self._say(f"all lines are from before {shown_moment(moment)}")
 
     def go_to_error(self, direction: int) -> None:
         """Go to the next error, down or up, around the ends."""
@@ -214,12 +218,12 @@ class LogSlot(Vertical):
             return
         self._last_error = line
         if line is None:
-            self.notify("There is no error in what is shown.", markup=False)
+            self._say("there is no error in what is shown")
             return
         self.pane.go_to(line)
         if around:
             which = "first" if direction > 0 else "last"
-            self.notify(f"Around the end: this is the {which} error.", markup=False)
+            self._say(f"around the end: the {which} error")
 
     def stop_seeking(self) -> bool:
         """End the looking for a line; whether somebody did."""
@@ -239,6 +243,18 @@ class LogSlot(Vertical):
             if self.is_attached:
                 self.show_status()
 
+    def _say(self, text: str) -> None:
+        """Say what came of something, for a moment."""
+        self._said = text
+        if self._saying is not None:
+            self._saying.stop()
+        self._saying = self.set_timer(_SAID_S, self._forget_said)
+        self.show_status()
+
+    def _forget_said(self) -> None:
+        self._said, self._saying = "", None
+        self.show_status()
+
     # The line below
 
     @on(LogPane.Changed)
@@ -256,9 +272,11 @@ class LogSlot(Vertical):
         if reading is None:
             return
         pane.set_empty_text(self._empty_text(reading))
-        doing = f"{self._seeking}… Esc stops" if self._seeking else ""
+        doing = f"{self._seeking}… Esc stops" if self._seeking else self._said
         parts = status_parts(reading, pane, self.title_shown, doing)
-        self.query_one(".status", Static).update(status_line(parts, max(10, self.size.width - 2)))
+        line = status_line(parts, max(10, self.size.width - 2))
+        # It keeps its size: the whole screen need not be laid out again.
+        self.query_one(".status", Static).update(line, layout=False)
 
     def _empty_text(self, reading: Reading) -> str:
         if reading.problem:

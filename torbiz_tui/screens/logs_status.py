@@ -13,6 +13,7 @@ from torbiz_tui.widgets.log_pane import LogPane
 
 _BETWEEN = " · "
 _LEAST = 12
+_GOING_ON = ("searching", "stopped")
 
 
 class Part(NamedTuple):
@@ -34,7 +35,9 @@ def status_parts(reading: Reading, pane: LogPane, title: str, doing: str) -> lis
     if reading.filter_text:
         parts.append(Part(reading.told_filter(), "$text-accent", 6))
     if pane.match_text:
-        parts.append(Part(f"match {pane.match_text}", "bold", 7))
+        going_on = pane.match_text.startswith(_GOING_ON)
+        text = pane.match_text if going_on else f"match {pane.match_text}"
+        parts.append(Part(text, "bold", 7))
     if pane.cleared:
         parts.append(Part("cleared, C shows all", "$text-accent", 5))
     doing = doing or reading.doing

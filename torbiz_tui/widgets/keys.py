@@ -198,7 +198,7 @@ LOGS = [
         "source(1)",
         "Source",
         key_display="←→",
-        tooltip="Next source; after the last one all of them, by time",
+        tooltip="Next source; after the last all",
         id="logs.next",
     ),
     _key("logs.search", "slash", "search", "Search", "Search in this log", show=True),

@@ -30,6 +30,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/chat_render.py
+	$(BIN)/python benchmarks/logs.py
 
 snapshots: $(READY)
 	$(BIN)/python -m pytest tests/snapshots --snapshot-update

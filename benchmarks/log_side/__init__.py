@@ -1,0 +1,1 @@
+"""What `benchmarks/logs.py` measures with: logs, viewers, a flood."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -240,4 +241,22 @@ def test_switching_the_filter_begins_nothing_anew(tmp_path: Path) -> None:
     told_of.until(lambda: reading.view.count == 2)
     reading.use_filter("")
     assert reading.view is everything
+    reading.close()
+
+
+def test_what_rests_goes_on_later(tmp_path: Path) -> None:
+    told_of = Told()
+    text = "".join(line(number % 900, f"entry {number}") for number in range(60_000))
+    reading = Reading([source(tmp_path, "app", text)], told_of)
+    reading.use_filter("level:info")
+    reading.rest()
+    done = -1.0
+    while done != reading.view.progress:
+        # The piece that it is at is finished.
+        done = reading.view.progress
+        time.sleep(0.2)
+    assert not reading.view.complete
+    reading.resume()
+    told_of.until(lambda: reading.view.complete)
+    assert reading.view.count == 60_000
     reading.close()

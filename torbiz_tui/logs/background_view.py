@@ -24,6 +24,8 @@ class BackgroundView(ABC):
         self._seen = (0, 0, False)
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._wanted_now = threading.Event()
+        self._wanted_now.set()
 
     @property
     @abstractmethod
@@ -49,9 +51,18 @@ class BackgroundView(ABC):
         changed, self._seen = seen != self._seen, seen
         return changed
 
+    def rest(self) -> None:
+        """Nobody looks at it now: go on with it after `resume`."""
+        self._wanted_now.clear()
+
+    def resume(self) -> None:
+        """Go on where it rested."""
+        self._wanted_now.set()
+
     def close(self) -> None:
         """End what runs in the background."""
         self._stop.set()
+        self._wanted_now.set()
         self._wake.set()
 
     def _start(self, name: str) -> None:
@@ -59,6 +70,7 @@ class BackgroundView(ABC):
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._wanted_now.wait()
             self._forget_gone()
             working = self._go_back() | self._go_forward()
             if not working:

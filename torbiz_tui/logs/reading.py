@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from torbiz_tui.logs.background_view import BackgroundView
 from torbiz_tui.logs.filter_words import filter_from, told
 from torbiz_tui.logs.filtered_view import FilteredView
 from torbiz_tui.logs.filtering import Filter
@@ -125,10 +126,24 @@ class Reading:
         self.filter_off = not self.filter_off
         self.view = self._view_of(self.wanted)
 
+    def rest(self) -> None:
+        """Nobody looks at it now: leave off filtering and merging."""
+        for view in self._views.values():
+            if isinstance(view, BackgroundView):
+                view.rest()
+
+    def resume(self) -> None:
+        """Go on with what is shown."""
+        if isinstance(self.view, BackgroundView):
+            self.view.resume()
+
     def _view_of(self, wanted: Filter) -> LineView:
+        self.rest()
         view = self._views.get(wanted)
         if view is None:
             view = self._views[wanted] = self._make_view(wanted)
+        elif isinstance(view, BackgroundView):
+            view.resume()
         return view
 
     def _make_view(self, wanted: Filter) -> LineView:

@@ -99,6 +99,10 @@ class LogReadingScreen(ModeScreen):
         self._shown = False
         self.workers.cancel_group(self, "watch")
         self.workers.cancel_group(self, "folder")
+        if self not in self.app.screen_stack:
+            # It is not just behind a question.
+            for slot in self._slots:
+                slot.rest()
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Shown: take in what has come, and watch."""
@@ -210,6 +214,8 @@ class LogReadingScreen(ModeScreen):
             self.remove_class("-split")
             for slot in self._slots:
                 slot.display = slot is self.slot
+                if not slot.display:
+                    slot.rest()
         else:
             if len(self._slots) == 1:
                 second = LogSlot()

@@ -94,9 +94,11 @@ class LogSlot(Vertical):
             if key == self._key:
                 return
             self._positions[self._key] = self.pane.position()
+            self.reading.rest()
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = Reading(sources, self._changed_in_thread)
+        reading.resume()
         self._key, self.reading, self.everything = key, reading, everything
         self._show_view(self._positions.get(key))
 
@@ -137,8 +139,16 @@ class LogSlot(Vertical):
         if self.is_attached and self.display and self.screen.is_active:
             self.look()
 
+    def rest(self) -> None:
+        """Nobody sees it: nothing goes on."""
+        self.stop_seeking()
+        if self.reading is not None:
+            self.reading.rest()
+
     def look(self) -> None:
         """Take in what has come."""
+        if self.reading is not None:
+            self.reading.resume()
         self.pane.look()
         self.show_status()
 

@@ -36,6 +36,8 @@ Compare = Callable[..., bool]
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServices:
     monkeypatch.setattr(catalogue, "known_models", lambda paths: list(MODELS))
+    # Colours are those of any terminal, not of the one that the tests run in.
+    monkeypatch.setattr("textual.constants.COLOR_SYSTEM", "truecolor")
     # A blinking cursor would be there in one picture and not in the next.
     monkeypatch.setattr(QuestionInput, "cursor_blink", False)
     # So would the age of what was just said.

@@ -267,7 +267,11 @@ class LogPane(LogChoosing, inherit_bindings=False):
             self._search.look()
 
     def _state(self) -> tuple[object, ...]:
-        return (*super()._state(), self.match_text, self._selected_from)
+        searched = (self._match, self.search_running)
+        return (*super()._state(), self._selected_from, self.cleared, searched)
+
+    def _numbers(self) -> tuple[object, ...]:
+        return (*super()._numbers(), self.match_text)
 
     def on_unmount(self) -> None:
         """End what runs in the background."""

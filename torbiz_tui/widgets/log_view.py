@@ -17,6 +17,8 @@ from torbiz_tui.widgets.log_drawing import LogDrawing
 from torbiz_tui.widgets.log_text import key_of
 
 _FRAME_S = 0.05
+# Below somebody who reads only numbers change.
+_NUMBERS_S = 0.2
 _LONGEST_LABEL = 12
 
 
@@ -57,7 +59,9 @@ class LogView(LogDrawing, inherit_bindings=False):
         self._widest = 0
         self._frame: Timer | None = None
         self._framed_at = 0.0
-        self._told: tuple[object, ...] = ()
+        self._told: tuple[tuple[object, ...], tuple[object, ...]] = ((), ())
+        self._told_at = 0.0
+        self._telling: Timer | None = None
         self._placing = False
 
     # What it holds
@@ -94,10 +98,12 @@ class LogView(LogDrawing, inherit_bindings=False):
     # Taking in what came
 
     def look(self) -> None:
-        """The view may have changed: show it, 20 times a second at most."""
+        """The view may have changed: show it, 20 times a second at most, five above its end."""
         if self._frame is not None or self._layout_of.view is None:
             return
-        wait = self._framed_at + _FRAME_S - monotonic()
+        at_once = self.following or self._goal is not None or self._to_first
+        frame_s = _FRAME_S if at_once else _NUMBERS_S
+        wait = self._framed_at + frame_s - monotonic()
         if wait <= 0 or not self.is_running:
             self._take_in()
         else:
@@ -135,17 +141,32 @@ class LogView(LogDrawing, inherit_bindings=False):
         self._tell()
 
     def _tell(self) -> None:
-        """Say that something has changed, if it has."""
-        told = self._state()
-        if told != self._told:
-            self._told = told
-            if self.is_running:
-                self.post_message(self.Changed(self))
+        """Say that something has changed, if it has; mere numbers five times a second at most."""
+        told = (self._state(), self._numbers())
+        if told == self._told:
+            return
+        wait = self._told_at + _NUMBERS_S - monotonic()
+        if told[0] == self._told[0] and wait > 0 and self.is_running:
+            if self._telling is None:
+                self._telling = self.set_timer(wait, self._tell_numbers)
+            return
+        self._told, self._told_at = told, monotonic()
+        if self.is_running:
+            self.post_message(self.Changed(self))
+
+    def _tell_numbers(self) -> None:
+        self._telling = None
+        self._tell()
 
     def _state(self) -> tuple[object, ...]:
+        """What is told at once when it changes."""
+        return (self.following, self.wrapped, bool(self.new_lines), self.line_count > 0)
+
+    def _numbers(self) -> tuple[object, ...]:
+        """What changes all the time while a log grows."""
         view = self._layout_of.view
         progress = None if view is None else (view.complete, round(view.progress, 2))
-        return (self.line_count, self.following, self._new_lines, self.wrapped, progress)
+        return (self.line_count, self._new_lines, progress)
 
     def _count_new(self) -> int:
         view, seen = self._layout_of.view, self._seen

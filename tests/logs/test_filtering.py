@@ -20,6 +20,7 @@ from torbiz_tui.logs.filtered_view import FilteredView
 from torbiz_tui.logs.filtering import Filter, LineFilter, levels_from
 from torbiz_tui.logs.log_file import LogFile
 from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.parsing import Parsed
 from torbiz_tui.logs.times import line_at, offset_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -154,3 +155,11 @@ def _timed(lines: list[str]) -> list[str]:
     """Without the lines before the first that tells a time: nobody knows when they were."""
     first = next(number for number, line in enumerate(lines) if line.startswith("2026"))
     return lines[first:]
+
+
+def test_a_logger_is_named_by_any_of_its_parts() -> None:
+    wanted = Filter(sources=frozenset({"server"}))
+    assert wanted.fits(Parsed(source="petals.server.run:12"), "seeder")
+    assert wanted.fits(Parsed(source="server"), "seeder")
+    assert wanted.fits(Parsed(), "server")
+    assert not wanted.fits(Parsed(source="petals.observer"), "seeder")

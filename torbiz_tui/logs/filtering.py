@@ -18,10 +18,10 @@ class Filter:
     """What a line has to be. What is empty or None does not matter.
 
     `text` is looked for as it is, or as a regular expression; case matters only if it has a
-    capital. `levels` are names of `parsing.LEVELS`; `sources` are log sources' names or the
-    beginnings of loggers' names. A traceback is one with its line: it is in with all its lines, if
-    its level and time fit and any of its lines has the text. Lines that tell no time count as of
-    the line before.
+    capital. `levels` are names of `parsing.LEVELS`; `sources` are log sources' names or loggers'
+    names (`server` is also `petals.server.run`), or their beginnings. A traceback is one with its
+    line: it is in with all its lines, if its level and time fit and any of its lines has the text.
+    Lines that tell no time count as of the line before.
 
     Raises TorbizError (code `bad_pattern`) when the regular expression is none.
     """
@@ -55,7 +55,8 @@ class Filter:
         if self.levels and parsed.level not in self.levels:
             return False
         if self.sources and not (
-            source in self.sources or parsed.source.startswith(tuple(self.sources))
+            source in self.sources
+            or any(f".{name}" in f".{parsed.source}" for name in self.sources)
         ):
             return False
         if parsed.time is None:

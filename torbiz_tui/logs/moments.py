@@ -21,8 +21,7 @@ def moment_of(text: str, now: datetime | None = None) -> datetime:
     """The moment that is meant, aware: so long ago, a time of day, or a day with or without one.
 
     A time of day is the last one that was; a day alone is its beginning. What names no zone is
-    local time. Raises ValueError for what is none of these, with a
-    text that says what is accepted.
+    local time. Raises ValueError for what is none of these, with a text that says what is accepted.
     """
     now = now or datetime.now().astimezone()
     text = text.strip()

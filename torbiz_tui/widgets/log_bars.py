@@ -20,6 +20,19 @@ _TYPING_S = 0.15
 _REMEMBERED = 50
 
 
+class BarMessage(Message):
+    """Something was done in a bar."""
+
+    def __init__(self, bar: LogBar) -> None:
+        super().__init__()
+        self.bar = bar
+
+    @property
+    def control(self) -> LogBar:
+        """The bar."""
+        return self.bar
+
+
 class LogBar(Vertical):
     """A field with a name, what was typed in it before, and room for what is wrong."""
 
@@ -37,22 +50,13 @@ class LogBar(Vertical):
     LogBar .problem.-shown { display: block; }
     """
 
-    class Typed(Message):
+    class Typed(BarMessage):
         """The text is another one, and nothing was typed for a moment."""
 
-        def __init__(self, bar: LogBar) -> None:
-            super().__init__()
-            self.bar = bar
-
-        @property
-        def control(self) -> LogBar:
-            """The bar."""
-            return self.bar
-
-    class Entered(Typed):
+    class Entered(BarMessage):
         """The text is meant as it stands."""
 
-    class Left(Typed):
+    class Left(BarMessage):
         """Nobody wants it any more."""
 
     def __init__(self) -> None:

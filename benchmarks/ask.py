@@ -147,6 +147,7 @@ class App:
 
     def ask(self, text: str) -> Timed:
         """Type a question, and time from its first word on the screen to its note."""
+        self._terminal.draw()
         # In a new conversation no earlier note is drawn again.
         self._terminal.send(CTRL_N)
         self._terminal.wait_for("Ask a question below")

@@ -27,6 +27,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.written = bytearray()
+        self._drawn = 0
         # A person's Python keeps the bytecode that it has compiled.
         unwanted = ("TORBIZ_", "PYTHONDONTWRITEBYTECODE")
         base = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
@@ -65,12 +66,17 @@ class Terminal:
 
     def read(self, timeout_s: float) -> bool:
         """Draw what comes within the time; False when nothing came or the program has ended."""
-        data = self.read_undrawn(timeout_s)
-        if not data:
+        if not self.read_undrawn(timeout_s):
             return False
+        self.draw()
+        return True
+
+    def draw(self) -> None:
+        """Draw what was read and not drawn."""
+        data = bytes(self.written[self._drawn :])
+        self._drawn = len(self.written)
         # pyte knows no private CSI sequences with < or >, and would print their ends.
         self._stream.feed(re.sub(rb"\x1b\[[<>=][0-9;]*[a-z]", b"", data))
-        return True
 
     def wait_for(self, pattern: str, timeout_s: float = 30.0) -> float:
         """Wait until the screen shows the pattern; the seconds since the program was started.

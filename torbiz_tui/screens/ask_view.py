@@ -63,6 +63,7 @@ class TalkView(Vertical):
         self._talk: Talk | None = None
         self._entries: list[Entry] = []
         self._warming = ("", 0.0)
+        self._said = Content("")
         self._code = (0, -1)
 
     def compose(self) -> Iterator[Widget]:
@@ -171,7 +172,11 @@ class TalkView(Vertical):
             parts: list[str | tuple[str, str]] = [(f"▸ {doing}… ", "$text-accent"), shown]
             if answering:
                 parts.append(("  Escape stops it", "dim"))
-            line.update(Content.assemble(*parts))
+            said = Content.assemble(*parts)
+            if said != self._said:
+                self._said = said
+                # One row, whatever it says: the screen needs no new layout.
+                line.update(said, layout=False)
 
     def _show_state(self) -> None:
         talk = self._talk

@@ -119,9 +119,11 @@ class Shown:
                 pressed += 1
                 next_key = max(next_key + _KEY_EVERY_S, now)
                 self._read(0)
-                if mark is not None:
-                    pending = (time.monotonic(), mark, len(self._terminal.written))
+                before = len(self._terminal.written)
+                # It waits a moment before it types.
                 self._terminal.send(key)
+                if mark is not None:
+                    pending = (time.monotonic(), mark, before)
             self._read(max(0.0, min(0.05, next_key - now)) if pending is None else 0.05)
             now = time.monotonic()
             written = self._terminal.written

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.log_side.made_logs import RARE
-
 OURS = "torbiz-tui"
 SIDE = Path(__file__).resolve().parent
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
@@ -24,7 +22,7 @@ class Viewer:
     """A log viewer.
 
     `keys` are pressed in turn, each with the bytes that show what it did (None where that cannot
-    be told apart); `follow` goes back to the end. `search` is what is typed to find the rare line,
+    be told apart); `follow` goes back to the end. `search` is what is typed to find a text ({}),
     one piece after the other, each with what shows that it was taken in.
     """
 
@@ -47,14 +45,14 @@ def viewers(toolong: Path | None) -> tuple[list[Viewer], list[str]]:
             lambda file: [PROGRAM, "--home", str(file.parents[1]), "--screen", "logs"],
             (("k", b"G goes"), ("G", b"mfollowing")),
             "G",
-            (("/", b"apitals"), (f"{RARE}\r", b"")),
+            (("/", b"apitals"), ("{}", b"-4711"), ("\r", b"")),
         )
     ]
     missing: list[str] = []
     tl = shutil.which("tl") if toolong is None else str(toolong)
     if tl is not None and Path(tl).exists():
         keys: Keys = (("\x06", b"Previous"), ("\x1b", None))
-        search: Taken = (("\x06", b"Previous"), (f"{RARE}\r", b""), ("\x1b[A", b""))
+        search: Taken = (("\x06", b"Previous"), ("{}", b"-4711"), ("\r", b""), ("\x1b[A", b""))
         found.append(Viewer("toolong", lambda file: [tl, str(file)], keys, "\x1b[F", search))
     else:
         missing.append("toolong (pip install toolong, then --toolong PATH/bin/tl)")
@@ -66,7 +64,7 @@ def viewers(toolong: Path | None) -> tuple[list[Viewer], list[str]]:
                 lambda file: ["less", "+F", str(file)],
                 keys,
                 "F",
-                (("\x03", b":"), (f"?{RARE}\r", b"")),
+                (("\x03", b":"), ("?{}\r", b"")),
                 environ={"LESS": "", "LESSSECURE": "1"},
             )
         )
@@ -74,7 +72,7 @@ def viewers(toolong: Path | None) -> tuple[list[Viewer], list[str]]:
         missing.append("less")
     if shutil.which("lnav") is not None:
         keys = (("/", b"earch for"), ("\x1d", None))
-        search = ((f"/{RARE}\r", b""),)
+        search = (("/{}\r", b""),)
         found.append(
             Viewer("lnav", lambda file: ["lnav", "-N", str(file)], keys, "G", search, again="N")
         )

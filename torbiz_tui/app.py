@@ -6,7 +6,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,18 @@ class TorbizApp(App[None]):
             timeout=_ERROR_SHOWN_S,
             markup=False,
         )
+
+    @contextmanager
+    def batch_update(self) -> Generator[None, None, None]:
+        """Hold back drawing, as a footer does that changes its keys.
+
+        What became due meanwhile is drawn at the end: Textual would leave it to the next key, and
+        a screen that was just opened stayed invisible.
+        """
+        with super().batch_update():
+            yield
+        if self.screen_stack:
+            self.screen.check_idle()
 
     # Going about
 

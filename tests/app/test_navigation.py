@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,22 @@ async def test_function_keys_reach_every_screen_from_everywhere(services: FakeSe
         for key in ("f2", "f4", "f1", "f3", "f2"):
             await pilot.press(key)
             await until_shown(pilot, TITLES[key])
+
+
+async def test_what_became_due_while_drawing_was_held_back_is_drawn(services: FakeServices) -> None:
+    """A footer that changes its keys can last longer than the pause when a screen is opened."""
+    async with app_of(services, "setup").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, TITLES["f1"])
+        app = pilot.app
+        with app.batch_update():
+            app.delay_update(0.01)
+            app.screen.query_one("#actions").display = False
+            # The screen sees that it may not draw, and the pause ends.
+            await asyncio.sleep(0.2)
+            assert TITLES["f1"] in screen_text(app)
+        async with asyncio.timeout(5):
+            while TITLES["f1"] in screen_text(app):
+                await asyncio.sleep(0.01)
 
 
 async def test_digits_reach_screens_outside_text_fields(services: FakeServices) -> None:

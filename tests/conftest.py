@@ -169,6 +169,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def nobody() -> Iterator[None]:
+    """Root reads every file: become nobody for a while."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65_534)
+    yield
+    os.seteuid(was)
+
+
+@pytest.fixture
 def demo_home(tmp_path: Path, stack_home: Path) -> Path:
     """An empty home folder with the installed stack in it."""
     home = tmp_path / "home"

@@ -8,7 +8,9 @@ import random
 import shlex
 import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -195,9 +197,21 @@ def test_the_levels_are_those_of_the_logs() -> None:
     assert LEVELS == parsing.LEVELS
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_log_that_cannot_be_read_is_told(logs: Path, capsys: Capture) -> None:
-    (logs / "app.log").chmod(0)
+@pytest.fixture
+def open_to_all(logs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same logs where every user may look for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        shutil.copytree(logs.parent, home)
+        for place in (Path(folder), home, home / "logs"):
+            place.chmod(0o777)
+        monkeypatch.setenv("TORBIZ_HOME", str(home))
+        (home / "logs" / "app.log").chmod(0)
+        yield home
+
+
+@pytest.mark.usefixtures("open_to_all", "nobody")
+def test_a_log_that_cannot_be_read_is_told(capsys: Capture) -> None:
     assert main(["logs", "app"]) == 1
     assert "The log app cannot be read: Permission denied." in capsys.readouterr().err
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -157,16 +155,6 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load_config(file, {}, {})
         assert [problem.text for problem in caught.value.problems] == [text]
-
-
-@pytest.fixture
-def nobody() -> Iterator[None]:
-    """Root reads every file: become nobody for a while."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65_534)
-    yield
-    os.seteuid(was)
 
 
 @pytest.fixture

@@ -31,7 +31,13 @@ def free_port() -> int:
 
 
 def pytest_configure() -> None:
-    """A shell starts what it puts in the background with SIGINT ignored, and children inherit it."""
+    """Take nothing over from the shell that would change how programs behave.
+
+    It starts what it puts in the background with SIGINT ignored, and children inherit it. The size
+    of its terminal, which readline writes into the environment, is not that of the tests' own.
+    """
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

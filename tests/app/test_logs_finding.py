@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 
 from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices
 from tests.app.logs_seen import numbered, timed, write
 from tests.app.seeing import screen_text, until, until_gone, until_shown
+from torbiz_tui.logs.log_series import LogSeries
+from torbiz_tui.logs.query import Query
+from torbiz_tui.logs.views import WholeView
 from torbiz_tui.screens.logs import LogsScreen
 from torbiz_tui.widgets.log_bars import LogFilterBar
+from torbiz_tui.widgets.log_search import PaneSearch
 
 
 async def test_searching_finds_while_it_is_typed_and_escape_goes_back(
@@ -23,6 +30,25 @@ async def test_searching_finds_while_it_is_typed_and_escape_goes_back(
         await pilot.press("escape")
         await until_shown(pilot, "entry 299.", "following")
         assert "match" not in screen_text(pilot.app)
+
+
+async def test_the_count_is_told_as_if_by_the_pane(tmp_path: Path) -> None:
+    """What it starts then (a timer) has to know its app: leaving failed otherwise."""
+    file = tmp_path / "a.log"
+    file.write_text("word\n" * 100)
+    series = LogSeries(file)
+    told: list[str] = []
+    caller = ContextVar("caller", default="nobody")
+    caller.set("pane")
+    search = PaneSearch(WholeView(series), Query("word"), lambda: told.append(caller.get()))
+    caller.set("another")
+    search.count()
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.01)
+    assert set(told) == {"pane"}
+    search.close()
+    series.close()
 
 
 async def test_capitals_matter_where_there_are_any(services: FakeServices) -> None:

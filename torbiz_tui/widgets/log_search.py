@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 
 from torbiz_tui.logs.log_file import RawLine
@@ -16,11 +17,13 @@ from torbiz_tui.threads import call_abandonable
 
 
 class PaneSearch:
-    """What is looked for in a view; `on_change` is called on the event loop that made it."""
+    """What is looked for in a view; `on_change` is called as if by who made it."""
 
     def __init__(self, view: LineView, query: Query, on_change: Callable[[], None]) -> None:
         self.query = query
         self._loop = asyncio.get_running_loop()
+        # Timers that are started then have to know their app.
+        self._context = copy_context()
         self._on_change = on_change
         self._search = Search(view, query, self._tell)
         self._stop: threading.Event | None = None
@@ -31,7 +34,7 @@ class PaneSearch:
     def _tell(self) -> None:
         # The loop is closed when nobody waits any more.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._on_change)
+            self._loop.call_soon_threadsafe(self._on_change, context=self._context)
 
     @property
     def running(self) -> bool:

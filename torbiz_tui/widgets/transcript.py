@@ -16,7 +16,7 @@ from torbiz_tui.widgets.transcript_view import TranscriptView
 
 __all__ = ["Entry", "Transcript"]
 
-_FLUSH_S = 0.05
+_FLUSH_S = 0.08
 # A flush may take this share of the time until the next one.
 _BUSY_SHARE = 0.25
 

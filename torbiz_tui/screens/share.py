@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0
 NAME_TAKEN = "container_name_taken"
-COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
 
 
 class ShareScreen(ModeScreen):
@@ -209,6 +208,7 @@ class ShareScreen(ModeScreen):
     @work(group="command", exclusive=True, exit_on_error=False)
     async def action_show_command(self) -> None:
         """Show the command that starts what is shared, or what the form says."""
+        from torbiz_tui.clipboard import COPIED
         from torbiz_tui.screens.command import CommandScreen
 
         sharing = self.services.sharing
@@ -269,6 +269,8 @@ class ShareScreen(ModeScreen):
 
     def action_copy_address(self) -> None:
         """Send the first address to the clipboard."""
+        from torbiz_tui.clipboard import COPIED
+
         addresses = self.services.sharing.state.addresses
         if addresses:
             self.app.copy_to_clipboard(addresses[0])

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from torbiz_tui.inference.conversations import Conversation
     from torbiz_tui.screens.ask_talk import Talk
 
-COPIED = "Sent to the clipboard (your terminal decides whether it takes it)."
-COPIED_HERE = "On this machine's clipboard, and sent to your terminal (which decides itself)."
-
 
 class TalkingScreen(AnsweringScreen):
     """Receives answers, each to its end, whatever conversation is shown meanwhile."""
@@ -188,7 +185,7 @@ class TalkingScreen(AnsweringScreen):
     @on(TalkView.Copy)
     @work(group="copy", exit_on_error=False)
     async def _copied(self, event: TalkView.Copy) -> None:
-        from torbiz_tui.clipboard import copy_locally
+        from torbiz_tui.clipboard import COPIED, COPIED_HERE, copy_locally
 
         self.app.copy_to_clipboard(event.text)
         here = await copy_locally(event.text)

@@ -93,12 +93,19 @@ class ScriptedSharing:
         self.state = SharingState()
         self.becomes = becomes or SharingState()
         self.started: ShareRequest | None = None
+        self.refusal: TorbizError | None = None
+        self.fit_note = ""
 
     async def attach(self) -> SharingState:
         return self.state
 
     async def command_text(self, request: ShareRequest) -> str:
         return f"docker run torbiz {request.model}"
+
+    async def plan(self, request: ShareRequest) -> ServerSpec:
+        if self.refusal is not None and not request.anyway:
+            raise self.refusal
+        return ServerSpec(request.model, request.model, 8, fit_note=self.fit_note)
 
     async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
         self.started = request
@@ -126,6 +133,8 @@ class Scene:
     events: Sequence[ChatEvent | TorbizError | None] = ()
     state: SharingState = field(default_factory=SharingState)
     becomes: SharingState = field(default_factory=SharingState)
+    refusal: TorbizError | None = None
+    fit_note: str = ""
     config: Config | None = None
     inference: ScriptedInference | None = None
     sharing: ScriptedSharing | None = None
@@ -136,6 +145,8 @@ class Scene:
         self.inference = ScriptedInference(config.model, self.events)
         self.sharing = ScriptedSharing(config, self.becomes)
         self.sharing.state = self.state
+        self.sharing.refusal = self.refusal
+        self.sharing.fit_note = self.fit_note
         services = Services(
             paths=paths,
             config=config,

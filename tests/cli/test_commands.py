@@ -13,6 +13,7 @@ import pytest
 from tests.cli.fakes import Scene, ScriptedStep, serving
 from torbiz_tui.cli import main
 from torbiz_tui.environments.base import ExitReport, ResourceSample
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.setup.step import CheckResult
 from torbiz_tui.sharing.state import Phase, SharingState
 
@@ -111,6 +112,29 @@ def test_share_shows_the_command_and_starts_nothing(scene: Scene, capsys: Captur
     assert capsys.readouterr().out == "docker run torbiz m\n"
     assert scene.sharing is not None
     assert scene.sharing.started is None
+
+
+def test_share_says_how_many_blocks_fit_before_it_starts(scene: Scene, capsys: Capture) -> None:
+    scene.fit_note = "8.0 GiB free on this machine's processor: 3 of 80 blocks."
+    assert main(["share", "m"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == scene.fit_note
+
+
+def test_share_of_what_does_not_fit_needs_a_word(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    scene.refusal = TorbizError(
+        "Not one block of m fits on this machine.", remedy="Use --anyway.", code="does_not_fit"
+    )
+    assert main(["share", "m"]) == 1
+    assert "Not one block of m fits" in capsys.readouterr().err
+    assert scene.sharing is not None
+    assert scene.sharing.started is None
+    assert main(["share", "m", "--anyway"]) == 0
+    assert scene.sharing.started is not None
+    assert scene.sharing.started.anyway
 
 
 def test_share_tells_that_it_failed(scene: Scene, capsys: Capture) -> None:

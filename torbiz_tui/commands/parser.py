@@ -147,6 +147,9 @@ def _add_sharing(command: Any) -> None:
     add_peers(swarm)
     share.add_argument("--wait", action="store_true", help="return when the blocks are served")
     share.add_argument(
+        "--anyway", action="store_true", help="share also where not one block seems to fit"
+    )
+    share.add_argument(
         "--replace",
         action="store_true",
         help="remove a foreign container that has the name (docker.container)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace as changed
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Subscription
@@ -10,6 +11,7 @@ from torbiz_tui.commands.asking import answer, someone_answers
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
+from torbiz_tui.sharing.fitting import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
@@ -23,14 +25,14 @@ def run(call: Call) -> int:
 
     async def share(services: Services) -> int:
         sharing = services.sharing
+        request = changed(sharing.default_request(), anyway=call.options.anyway)
         if call.options.show_command:
-            write_line(await sharing.command_text(sharing.default_request()))
+            write_line(await sharing.command_text(request))
             return ExitCode.OK
         await sharing.attach()
         with sharing.subscribe() as changes:
             telling = asyncio.create_task(_tell_stages(changes), name="tell of the start")
             try:
-                request = sharing.default_request()
                 await _start(sharing, request, replace=call.options.replace)
                 if not call.options.wait:
                     tell(
@@ -53,15 +55,31 @@ def run(call: Call) -> int:
 
 
 async def _start(sharing: SharingService, request: ShareRequest, *, replace: bool) -> None:
+    """Start, after the questions that only a person can answer."""
+    try:
+        spec = await sharing.plan(request)
+    except TorbizError as error:
+        question = "Share one block all the same? [y/N] "
+        request = changed(request, anyway=True)
+        await _agreed(error, DOES_NOT_FIT, question)
+        spec = await sharing.plan(request)
+    for text in (spec.fit_note, spec.fit_warning):
+        if text:
+            tell(text)
     try:
         await sharing.start(request, replace=replace)
     except TorbizError as error:
-        if error.code != "container_name_taken" or not someone_answers():
-            raise
-        tell(f"{error.what} {error.why}")
-        if await answer("Remove that container and start? [y/N] ") not in ("y", "yes"):
-            raise TorbizError("Nothing was started.", code=error.code) from None
+        await _agreed(error, "container_name_taken", "Remove that container and start? [y/N] ")
         await sharing.start(request, replace=True)
+
+
+async def _agreed(error: TorbizError, code: str, question: str) -> None:
+    """Return when a person says yes to what this error is about; otherwise it is raised."""
+    if error.code != code or not someone_answers():
+        raise error
+    tell(f"{error.what} {error.why}")
+    if await answer(question) not in ("y", "yes"):
+        raise TorbizError("Nothing was started.", code=error.code) from None
 
 
 def invitation(state: SharingState, *, public: bool) -> list[str]:

@@ -16,7 +16,8 @@ class ServerSpec:
 
     `source` is a hub id or a local folder; `model` the name that a person uses for it. `blocks` is
     `auto`, a number, or `A:B` (A included, B not). An empty `initial_peers` without `new_swarm`
-    means the public swarm. Tokens are not part of it: they travel in the environment.
+    means the public swarm. Tokens are not part of it: they travel in the environment. `fit_note`
+    says how many blocks fit, `fit_warning` that these may not.
     """
 
     model: str
@@ -36,6 +37,8 @@ class ServerSpec:
     public_name: str = ""
     attn_cache_tokens: int | None = None
     update_period_s: int | None = None
+    fit_note: str = ""
+    fit_warning: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label."""

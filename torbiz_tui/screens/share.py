@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0
 NAME_TAKEN = "container_name_taken"
+DOES_NOT_FIT = "does_not_fit"
 
 
 class ShareScreen(ModeScreen):
@@ -183,6 +185,8 @@ class ShareScreen(ModeScreen):
         except TorbizError as error:
             if error.code == NAME_TAKEN:
                 self._ask_to_replace(request, error)
+            elif error.code == DOES_NOT_FIT:
+                self._ask_to_share_anyway(request, error)
             elif not self.query_one(ShareForm).display or not self.query_one(ShareForm).show_error(
                 error
             ):
@@ -201,6 +205,20 @@ class ShareScreen(ModeScreen):
         question = QuestionScreen(
             f"{error.what}\n{error.why}\n\nRemove that container and start?",
             yes="Remove it and start",
+            no="Leave it",
+        )
+        self.app.push_screen(question, answered)
+
+    def _ask_to_share_anyway(self, request: ShareRequest, error: TorbizError) -> None:
+        def answered(share: bool | None) -> None:
+            if share:
+                self._start(replace(request, anyway=True))
+            else:
+                self.report(error)
+
+        question = QuestionScreen(
+            f"{error.what}\n{error.why}\n\nShare one block all the same?",
+            yes="Share one block",
             no="Leave it",
         )
         self.app.push_screen(question, answered)

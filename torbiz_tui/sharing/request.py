@@ -18,7 +18,8 @@ _BLOCKS = re.compile(r"^(?:auto|\d+|\d+:\d+)$")
 class ShareRequest:
     """What a person asks for; see `ServerSpec` for the forms.
 
-    `loopback` keeps the server on 127.0.0.1, unseen by other machines.
+    `loopback` keeps the server on 127.0.0.1, unseen by other machines. `anyway` shares also where
+    not one block seems to fit.
     """
 
     model: str
@@ -34,6 +35,7 @@ class ShareRequest:
     announce_maddrs: tuple[str, ...] = ()
     attn_cache_tokens: int | None = None
     loopback: bool = False
+    anyway: bool = False
 
 
 def require_name(model: str) -> str:

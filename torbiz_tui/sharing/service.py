@@ -23,7 +23,8 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.ending import explain_end
-from torbiz_tui.sharing.request import ShareRequest, make_spec, require_name
+from torbiz_tui.sharing.fitting import fitting_blocks
+from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.stages import EVENTS_KEPT, advance
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
@@ -111,11 +112,11 @@ class SharingService:
     async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
         """Check the request and launch the server; its progress is in the state.
 
-        `replace` removes a foreign container that has the name. Raises UsageError for what cannot
-        be served, TorbizError when it cannot be started.
+        `replace` removes a foreign container that has the name. Raises as `plan` does, and
+        TorbizError when it cannot be started.
         """
         async with self._busy:
-            spec = await self._spec(request)
+            spec = await self.plan(request)
             secrets = {name: os.environ[name] for name in _SECRET_VARIABLES if name in os.environ}
             record = await self._driver.start_server(spec, secrets, replace=replace)
             await self._watch(record)
@@ -123,14 +124,25 @@ class SharingService:
     async def command_text(self, request: ShareRequest | None = None) -> str:
         """The command that starts this request, or the running server; it holds no token.
 
-        Raises UsageError for what cannot be served, TorbizError where no engine answers.
+        Raises as `plan` does, and TorbizError where no engine answers.
         """
-        spec = self._state.spec if request is None else await self._spec(request)
-        return await self._driver.command_text(spec or await self._spec(self.default_request()))
+        spec = self._state.spec if request is None else await self.plan(request)
+        return await self._driver.command_text(spec or await self.plan(self.default_request()))
 
-    async def _spec(self, request: ShareRequest) -> ServerSpec:
+    async def plan(self, request: ShareRequest) -> ServerSpec:
+        """What would be started: with the blocks that fit, and what is to be said of them.
+
+        Raises UsageError for what cannot be served, TorbizError (`does_not_fit`) when not one block
+        fits and the request does not say `anyway`.
+        """
         model = await resolve_model(require_name(request.model), self._paths)
-        return make_spec(request, model)
+        check_blocks(request.blocks, model)
+        if self._state.active:
+            # That one has the memory now, and there is no second one.
+            return make_spec(request, model)
+        chosen = await fitting_blocks(request, model, self._config, self._paths, self._driver.name)
+        spec = make_spec(changed(request, blocks=chosen.blocks), model)
+        return changed(spec, fit_note=chosen.note, fit_warning=chosen.warning)
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
         """Wait until the blocks are served. Raises TorbizError when that fails or takes longer."""
@@ -337,6 +349,8 @@ class SharingService:
 
 
 def _started(record: ServerRecord) -> SharingState:
+    spec = record.spec
+    told = ((spec.fit_note, False), (spec.fit_warning, True))
     return SharingState(
         phase=Phase.STARTING,
         stage=Stage.LAUNCHING,
@@ -345,6 +359,9 @@ def _started(record: ServerRecord) -> SharingState:
         container=record.container or None,
         container_id=record.id if record.container else None,
         started_at=record.started_at,
+        events=tuple(
+            SharingEvent(record.started_at, text, warning) for text, warning in told if text
+        ),
     )
 
 

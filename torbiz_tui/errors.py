@@ -22,7 +22,7 @@ class TorbizError(Exception):
 
     `what` is one sentence, `why` the cause as far as it is known, `remedy` the next thing to do,
     `details` lines of evidence (the last lines of a log, say). `code` is a stable name for
-    programs and tests.
+    programs and tests; `symptom` the id of the known symptom that it was made from, if any.
     """
 
     exit_code: ExitCode = ExitCode.FAILED
@@ -35,6 +35,7 @@ class TorbizError(Exception):
         remedy: str = "",
         code: str = "failed",
         details: tuple[str, ...] = (),
+        symptom: str = "",
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -42,6 +43,7 @@ class TorbizError(Exception):
         self.remedy = remedy
         self.code = code
         self.details = details
+        self.symptom = symptom
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.remedy) if part)

@@ -95,6 +95,7 @@ class ScriptedSharing:
         self.started: ShareRequest | None = None
         self.refusal: TorbizError | None = None
         self.fit_note = ""
+        self.tells = SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING)
 
     async def attach(self) -> SharingState:
         return self.state
@@ -110,7 +111,7 @@ class ScriptedSharing:
     async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
         self.started = request
         self.state = self.becomes
-        self._broadcast.publish(SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING))
+        self._broadcast.publish(self.tells)
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
         await asyncio.sleep(0)
@@ -135,6 +136,7 @@ class Scene:
     becomes: SharingState = field(default_factory=SharingState)
     refusal: TorbizError | None = None
     fit_note: str = ""
+    tells: SharingState | None = None
     config: Config | None = None
     inference: ScriptedInference | None = None
     sharing: ScriptedSharing | None = None
@@ -147,6 +149,7 @@ class Scene:
         self.sharing.state = self.state
         self.sharing.refusal = self.refusal
         self.sharing.fit_note = self.fit_note
+        self.sharing.tells = self.tells or self.sharing.tells
         services = Services(
             paths=paths,
             config=config,

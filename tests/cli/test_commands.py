@@ -15,7 +15,8 @@ from torbiz_tui.cli import main
 from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.setup.step import CheckResult
-from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.sharing.known_lines import take_line
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
 
 Capture = pytest.CaptureFixture[str]
 
@@ -141,6 +142,18 @@ def test_share_tells_that_it_failed(scene: Scene, capsys: Capture) -> None:
     scene.becomes = SharingState(phase=Phase.FAILED)
     assert main(["share", "m", "--wait", "--timeout", "5"]) == 1
     assert "has ended before it was serving" in capsys.readouterr().err
+
+
+def test_share_tells_what_is_known_of_a_problem_while_it_starts(
+    scene: Scene, capsys: Capture
+) -> None:
+    line = "ValidationError: local time must be within 3 seconds  of others(local: 1, peer: 2)"
+    scene.tells = take_line(SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING), line)
+    scene.becomes = serving()
+    assert main(["share", "m", "--wait"]) == 0
+    told = capsys.readouterr().err
+    assert "The clock of this machine is wrong. Peers accept each other only" in told
+    assert "then start again." in told
 
 
 def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:

@@ -102,8 +102,12 @@ def invitation(state: SharingState, *, public: bool) -> list[str]:
 
 
 async def _tell_stages(changes: Subscription[SharingState]) -> None:
-    last = ""
+    last = told = ""
     async for state in changes:
         if state.phase is Phase.STARTING and state.stage_text != last:
             last = state.stage_text
             tell(last)
+        known = state.problem if state.phase is Phase.STARTING else None
+        if known is not None and known.symptom.id != told:
+            told = known.symptom.id
+            tell(f"{known.title} {known.cause} {known.remedy}")

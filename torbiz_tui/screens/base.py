@@ -21,6 +21,7 @@ from torbiz_tui.widgets.notice import Notice
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.sharing.state import SharingState
+    from torbiz_tui.troubleshooting.symptom import Explanation
 
 
 def as_torbiz_error(error: BaseException) -> TorbizError:
@@ -66,6 +67,14 @@ class ModeScreen(Screen[None]):
         """The message area."""
         return self.query_one(Notice)
 
+    def problem(self) -> Explanation | None:
+        """The known problem that can be explained now."""
+        from torbiz_tui.troubleshooting.recognising import explained
+
+        notices = self.query(Notice)
+        error = notices.first().error if notices else None
+        return explained(error) if error is not None and error.symptom else None
+
     def would_lose(self) -> list[str]:
         """What would be lost by leaving now, as sentences."""
         return []
@@ -84,6 +93,19 @@ class ModeScreen(Screen[None]):
     def action_dismiss_notice(self) -> None:
         """Close the message."""
         self.notice.close()
+
+    def action_explain(self) -> None:
+        """Say what is wrong, and do what mends it if that is wanted."""
+        from torbiz_tui.screens.remedies import explain
+
+        if (known := self.problem()) is not None:
+            explain(self, self.services, known)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer an explanation where there is something to explain."""
+        if action == "explain":
+            return self.problem() is not None
+        return super().check_action(action, parameters)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A worker that failed is heard of."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.widget import Widget
 
 from torbiz_tui.errors import TorbizError
@@ -193,23 +193,11 @@ class LogsScreen(LogReadingScreen):
 
     @on(LogPane.Explain)
     def _explain(self, event: LogPane.Explain) -> None:
-        from torbiz_tui.screens.logs_explanation import ExplanationScreen
-        from torbiz_tui.screens.remedies import can_do
+        from torbiz_tui.screens.remedies import explain
+        from torbiz_tui.troubleshooting.machine import this_machine
+        from torbiz_tui.troubleshooting.matching import explanation
 
-        symptom = event.symptom
-        offered = can_do(symptom.action, self.services)
-
-        def answered(wanted: bool | None) -> None:
-            if wanted:
-                self._carry_out(event)
-
-        self.app.push_screen(ExplanationScreen(symptom, event.line, can_do=offered), answered)
-
-    @work(group="remedy", exclusive=True, exit_on_error=False)
-    async def _carry_out(self, event: LogPane.Explain) -> None:
-        from torbiz_tui.screens.remedies import carry_out
-
-        await carry_out(self, self.services, event.symptom)
+        explain(self, self.services, explanation(event.symptom, event.line, this_machine()))
 
     def action_export(self) -> None:
         """Write what is shown to a file."""

@@ -1,4 +1,4 @@
-"""What a line of a log means, and what to do about it."""
+"""What a known problem is, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from torbiz_tui.screens.framed import FramedScreen
-from torbiz_tui.troubleshooting.machine import this_machine
-from torbiz_tui.troubleshooting.matching import explanation
-from torbiz_tui.troubleshooting.symptom import Severity, Symptom
+from torbiz_tui.troubleshooting.symptom import Explanation, Severity
 
 _LINE_CHARS = 400
 _STYLES = {
@@ -23,7 +21,7 @@ _STYLES = {
 
 
 class ExplanationScreen(FramedScreen[bool]):
-    """Lies over a log; dismissed with True when the app shall do what mends it."""
+    """Lies over a screen; dismissed with True when the app shall do what mends it."""
 
     BINDINGS = [
         Binding("escape,q", "dismiss(False)", "Close", key_display="Esc"),
@@ -37,9 +35,9 @@ class ExplanationScreen(FramedScreen[bool]):
     ExplanationScreen Button { margin: 0 1 0 0; padding: 0 1; }
     """
 
-    def __init__(self, symptom: Symptom, line: str, *, can_do: bool) -> None:
+    def __init__(self, told: Explanation, *, can_do: bool) -> None:
         super().__init__()
-        self._told = explanation(symptom, line, this_machine())
+        self._told = told
         self._can_do = can_do
 
     def compose(self) -> ComposeResult:

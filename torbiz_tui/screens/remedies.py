@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.screens.answering import largest_range
 from torbiz_tui.sharing.state import Phase
-from torbiz_tui.troubleshooting.symptom import Action, Symptom
+from torbiz_tui.troubleshooting.recognising import where_installed
+from torbiz_tui.troubleshooting.symptom import Action, Explanation
 from torbiz_tui.widgets.model_name import short_model
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ _SETUP_STEPS = {
     Action.REBUILD_IMAGE: _IMAGE_STEP,
     Action.REINSTALL_STACK: _STACK_STEP,
 }
-_STACK_NOTE = (
-    "Setup looks at the installed packages and brings what is missing. If it finds nothing wrong, "
-    "`torbiz-tui clean --env` removes them all; then r installs them anew."
-)
+_NOTES = {
+    Action.REINSTALL_STACK: "The environment of Petals is removed and installed anew; what was"
+    " downloaded is kept and used again.",
+}
 # The field of the form to change, and why.
 _FIELDS = {
     Action.FEWER_BLOCKS: ("blocks", "Share fewer blocks."),
@@ -46,15 +47,30 @@ def can_do(action: Action, services: Services) -> bool:
     return action is not Action.NONE
 
 
-async def carry_out(screen: Screen[Any], services: Services, symptom: Symptom) -> None:
+def explain(screen: Screen[Any], services: Services, told: Explanation) -> None:
+    """Lay over a screen what is known, and do what mends it when that is wanted."""
+    from torbiz_tui.screens.logs_explanation import ExplanationScreen
+
+    if not services.setup.has(_IMAGE_STEP):
+        told = where_installed(told, in_container=False)
+
+    def answered(wanted: bool | None) -> None:
+        if wanted:
+            remedy = carry_out(screen, services, told)
+            screen.run_worker(remedy, group="remedy", exclusive=True, exit_on_error=False)
+
+    screen.app.push_screen(ExplanationScreen(told, can_do=can_do(told.action, services)), answered)
+
+
+async def carry_out(screen: Screen[Any], services: Services, told: Explanation) -> None:
     """From a screen, do what mends it, or go to where a person can."""
-    action = symptom.action
+    action = told.action
     if action in _SETUP_STEPS:
         await _on_setup(screen, action)
     elif action is Action.FREE_DISK:
         await screen.run_action("app.docker_panel('clean')")
     else:
-        await _on_share(screen, services, symptom)
+        await _on_share(screen, services, told)
 
 
 async def _on_setup(screen: Screen[Any], action: Action) -> None:
@@ -63,11 +79,11 @@ async def _on_setup(screen: Screen[Any], action: Action) -> None:
     await screen.run_action("app.go('setup')")
     setup = screen.app.screen
     if isinstance(setup, SetupScreen):
-        note = _STACK_NOTE if action is Action.REINSTALL_STACK else ""
-        setup.do_step(_SETUP_STEPS[action], anew=action is Action.REBUILD_IMAGE, note=note)
+        anew = action is not Action.START_DOCKER
+        setup.do_step(_SETUP_STEPS[action], anew=anew, note=_NOTES.get(action, ""))
 
 
-async def _on_share(screen: Screen[Any], services: Services, symptom: Symptom) -> None:
+async def _on_share(screen: Screen[Any], services: Services, told: Explanation) -> None:
     from torbiz_tui.screens.share import ShareScreen
 
     await screen.run_action("app.go('share')")
@@ -76,13 +92,13 @@ async def _on_share(screen: Screen[Any], services: Services, symptom: Symptom) -
         return
     inference, state = services.inference, services.sharing.state
     missing = inference.route.missing if inference.route is not None else ()
-    if symptom.action is Action.HOST_MISSING_BLOCKS and missing:
+    if told.action is Action.HOST_MISSING_BLOCKS and missing:
         share.offer(inference.model, *largest_range(missing, short_model(inference.model)))
-    elif symptom.action is Action.RESTART and state.phase is Phase.FAILED:
+    elif told.action is Action.RESTART and state.phase is Phase.FAILED:
         share.action_retry()
-    elif symptom.action is Action.RESTART:
-        share.prepare("start", f"{symptom.title} Start it again here.")
+    elif told.action is Action.RESTART:
+        share.prepare("start", f"{told.title} Start it again here.")
     else:
-        field, what = _FIELDS[symptom.action]
-        swarm = "new" if symptom.action is Action.NEW_SWARM else ""
-        share.prepare(field, f"{symptom.title} {what}", swarm=swarm)
+        field, what = _FIELDS[told.action]
+        swarm = "new" if told.action is Action.NEW_SWARM else ""
+        share.prepare(field, f"{told.title} {what}", swarm=swarm)

@@ -83,7 +83,7 @@ class SetupScreen(ModeScreen):
         self._watch_plan()
         self.set_interval(_TICK_S, self._tick)
         if not self._plan.running:
-            self.call_after_refresh(self.action_check)
+            self.call_after_refresh(self._look)
 
     # What the plan says
 
@@ -218,10 +218,13 @@ class SetupScreen(ModeScreen):
             self._applying = False
             self._after_plan()
 
-    @work(group="check", exclusive=True, exit_on_error=False)
-    async def action_check(self) -> None:
+    def action_check(self) -> None:
         """Check all steps."""
         self.notice.close()
+        self._look()
+
+    @work(group="check", exclusive=True, exit_on_error=False)
+    async def _look(self) -> None:
         await self._plan.check_all()
         self._after_plan()
 

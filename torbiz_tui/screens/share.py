@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.sharing.request import ShareRequest
     from torbiz_tui.sharing.state import SharingState
+    from torbiz_tui.troubleshooting.symptom import Explanation
 
 _TICK_S = 1.0
 NAME_TAKEN = "container_name_taken"
@@ -49,6 +50,7 @@ class ShareScreen(ModeScreen):
         self._starting = False
         self._editing = False
         self._shown_phase: Phase | None = None
+        self._shown_problem: Explanation | None = None
         self._telling_lost = False
         self._loaded = asyncio.Event()
 
@@ -98,7 +100,13 @@ class ShareScreen(ModeScreen):
             panel.show(state)
         if changed:
             self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
+        if changed or state.problem is not self._shown_problem:
+            self._shown_problem = state.problem
             self.refresh_bindings()
+
+    def problem(self) -> Explanation | None:
+        """That of the message, else that of the server."""
+        return super().problem() or self.services.sharing.state.problem
 
     def _tell_what_the_form_hides(self, state: SharingState) -> None:
         """The form replaces the panel's events: how the server ended, that nobody can look."""

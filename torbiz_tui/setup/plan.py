@@ -176,7 +176,7 @@ class SetupPlan:
 
     async def redo(self, step_id: str) -> ExitCode:
         """Apply a step also though it is ready, then run again what needs it."""
-        if not self._busy(step_id):
+        if self._status[step_id].state is not StepState.RUNNING:
             self._to_redo.add(step_id)
         return await self.retry(step_id)
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from torbiz_tui.environments.base import ExitReport
 from torbiz_tui.sharing.state import SharingState
-from torbiz_tui.troubleshooting.machine import this_machine
-from torbiz_tui.troubleshooting.matching import find
-from torbiz_tui.troubleshooting.symptom import Place, Severity
+from torbiz_tui.troubleshooting.recognising import recognise
+from torbiz_tui.troubleshooting.symptom import Explanation, Place, Severity
+
+
+def known_end(state: SharingState, report: ExitReport) -> Explanation | None:
+    """The known problem that ended it; how it ended counts more than what it said."""
+    if report.host_stopped:
+        return None
+    lines = (report.sentence(),) if report.out_of_memory else report.last_lines
+    in_container = state.container is not None
+    return recognise(lines, Place.SERVER, Severity.ERROR, in_container=in_container)
 
 
 def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
     """What happened to a server that ended by itself, and what to do about it."""
-    text = "\n".join(report.last_lines)
     model = state.spec.model if state.spec is not None else "the model"
     was = "while serving" if state.serving_since is not None else "before it was serving"
-    if not (report.out_of_memory or report.host_stopped):
-        symptom = find(text, Place.SERVER, Severity.ERROR)
-        if symptom is not None:
-            failure = f"The server of {model} ended {was}. {symptom.title}"
-            return failure, symptom.remedy_on(this_machine())
+    known = known_end(state, report)
+    if known is not None and not report.out_of_memory:
+        return f"The server of {model} ended {was}. {known.title}", known.remedy
     remedy = "Start it again; its log (petals_seeder.log) has the details."
     if report.memory_limit is not None and report.signal and not report.out_of_memory:
         remedy = (

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.catalogue import resolve_model
+from torbiz_tui.catalogue import RELEASE, resolve_model
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
@@ -22,11 +22,14 @@ from torbiz_tui.environments.base import (
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
-from torbiz_tui.sharing.ending import explain_end
+from torbiz_tui.sharing.ending import explain_end, known_end
 from torbiz_tui.sharing.fitting import fitting_blocks
+from torbiz_tui.sharing.known_lines import take_line
+from torbiz_tui.sharing.remembering import SwarmMemory
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
-from torbiz_tui.sharing.stages import EVENTS_KEPT, advance
+from torbiz_tui.sharing.stages import EVENTS_KEPT
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
+from torbiz_tui.swarms.naming import called_in_swarm
 
 _SECRET_VARIABLES = ("TORBIZ_NODE_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _LOOK_AGAIN_S = 3.0
@@ -47,6 +50,7 @@ class SharingService:
         self._looking: asyncio.Task[None] | None = None
         self._broadcast: Broadcast[SharingState] = Broadcast()
         self._busy = asyncio.Lock()
+        self._memory = SwarmMemory(paths)
 
     @property
     def state(self) -> SharingState:
@@ -74,6 +78,7 @@ class SharingService:
             announce_maddrs=tuple(share.announce_maddrs),
             attn_cache_tokens=share.attn_cache_tokens,
             loopback=self._config.demo,
+            swarm_name=swarm.name,
         )
 
     async def attach(self) -> SharingState:
@@ -135,7 +140,10 @@ class SharingService:
         Raises UsageError for what cannot be served, TorbizError (`does_not_fit`) when not one block
         fits and the request does not say `anyway`.
         """
-        model = await resolve_model(require_name(request.model), self._paths)
+        # The image holds the release alone.
+        channel = RELEASE if self._driver.name == "docker" else self._config.petals.channel
+        model = await resolve_model(require_name(request.model), self._paths, channel=channel)
+        model = called_in_swarm(model, request.model, self._config)
         check_blocks(request.blocks, model)
         if self._state.active:
             # That one has the memory now, and there is no second one.
@@ -163,11 +171,14 @@ class SharingService:
         if self._state.phase is Phase.SERVING:
             return self._state
         report = self._state.exit_report
+        known = self._state.ended_by
         raise TorbizError(
             self._state.failure or "The server has ended before it was serving.",
+            why=known.cause if known is not None else "",
             remedy=self._state.remedy,
             code="server_failed",
             details=report.last_lines if report is not None else (),
+            symptom=known.symptom.id if known is not None else "",
         )
 
     async def stop(self) -> ExitReport | None:
@@ -216,6 +227,7 @@ class SharingService:
         if self._looking is not None:
             self._looking.cancel()
         await self._stop_watching()
+        await self._memory.close()
 
     async def _watch(self, record: ServerRecord) -> None:
         await self._stop_watching()
@@ -255,7 +267,7 @@ class SharingService:
         async for lines in self._driver.server_lines(record):
             state = self._state
             for line in lines:
-                state = advance(state, line)
+                state = take_line(state, line)
             if state is not self._state:
                 self._set(state)
             if running:
@@ -318,6 +330,7 @@ class SharingService:
                 exit_report=report,
                 failure=failure,
                 remedy=remedy,
+                ended_by=known_end(self._state, report),
                 resources=None,
                 requests_open=0,
                 paused=False,
@@ -345,6 +358,7 @@ class SharingService:
 
     def _set(self, state: SharingState) -> None:
         self._state = state
+        self._memory.note(state)
         self._broadcast.publish(state)
 
 

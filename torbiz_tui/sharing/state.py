@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from torbiz_tui.environments.base import ExitReport, ResourceSample, ServerSpec
+from torbiz_tui.troubleshooting.symptom import Explanation, Severity
 
 
 class Phase(StrEnum):
@@ -44,11 +45,22 @@ STAGE_TITLES = {
 
 @dataclass(frozen=True)
 class SharingEvent:
-    """Something that happened to the server, in plain words; `at` is seconds since the epoch."""
+    """Something that happened to the server, in plain words; `at` is seconds since the epoch.
+
+    `known` is the known symptom that its log showed there.
+    """
 
     at: float
     text: str
     warning: bool = False
+    known: Explanation | None = None
+
+    @property
+    def problem(self) -> Explanation | None:
+        """What is known of it, unless it is harmless."""
+        if self.known is None or self.known.symptom.severity is Severity.BENIGN:
+            return None
+        return self.known
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class SharingState:
     with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
     frozen and answers nobody. `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `exit_report` and `failure` are there when it has ended
-    otherwise than asked.
+    otherwise than asked, and `ended_by` where the known problem is that ended it.
     """
 
     phase: Phase = Phase.STOPPED
@@ -82,12 +94,28 @@ class SharingState:
     exit_report: ExitReport | None = None
     failure: str = ""
     remedy: str = ""
+    ended_by: Explanation | None = None
     events: tuple[SharingEvent, ...] = ()
 
     @property
     def active(self) -> bool:
         """Whether a server process is there."""
         return self.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPING)
+
+    @property
+    def problem(self) -> Explanation | None:
+        """The known problem that ended it, else the last of which its log told in this run."""
+        if self.ended_by is not None:
+            return self.ended_by
+        event = self.problem_event
+        return event.problem if event is not None else None
+
+    @property
+    def problem_event(self) -> SharingEvent | None:
+        """When its log told of a known problem last; None for what runs no more."""
+        if self.phase in (Phase.STOPPED, Phase.STOPPING):
+            return None
+        return next((event for event in reversed(self.events) if event.problem is not None), None)
 
     @property
     def uptime_s(self) -> float | None:

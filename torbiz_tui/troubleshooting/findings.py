@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 from torbiz_tui.logs.following import read_lines, tail_offset
 from torbiz_tui.logs.parsing import parse
-from torbiz_tui.logs.redaction import redact
-from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.sources import LogSource
-from torbiz_tui.troubleshooting.matching import explanation, match, place_of
+from torbiz_tui.troubleshooting.matching import evidence, explanation, match, place_of
 from torbiz_tui.troubleshooting.symptom import Explanation, Machine
 
 LINES_LOOKED_AT = 200
-_SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def findings(
                 continue
             if symptom.id in found and found[symptom.id][0] >= written_at:
                 continue
-            told = explanation(symptom, _shown(line), machine)
+            told = explanation(symptom, evidence(line), machine)
             found[symptom.id] = (written_at, Finding(source.name, told))
     newest_first = sorted(found.values(), key=lambda one: one[0], reverse=True)
     return [finding for _, finding in newest_first]
@@ -65,12 +62,6 @@ def _times(source: LogSource, lines: Sequence[str]) -> list[float]:
         current = current if stamp is None else stamp.timestamp()
         times.append(current)
     return times
-
-
-def _shown(line: str) -> str:
-    # Redacted as a whole: half a token would not be known as one.
-    text = redact(sanitize_line(line)).strip()
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}\u2026"
 
 
 def _last_written(source: LogSource) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
+from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
 from torbiz_tui.troubleshooting.symptom import (
     LOGS,
@@ -18,6 +19,7 @@ from torbiz_tui.troubleshooting.symptom import (
 from torbiz_tui.troubleshooting.symptoms import SYMPTOMS
 
 _EXAMINED_CHARACTERS = 8192
+_SHOWN_CHARACTERS = 300
 # Colours stand directly before words.
 _ESCAPE = "\x1b"
 # ASCII letters small, what is no part of a word (each byte of other characters too) a space.
@@ -98,6 +100,13 @@ def explanation(symptom: Symptom, line: str, machine: Machine | None = None) -> 
     return Explanation(
         symptom, symptom.title, symptom.cause, symptom.remedy_on(machine), symptom.action, line
     )
+
+
+def evidence(line: str) -> str:
+    """A line as it may be shown below its explanation: without escapes and tokens, at most 300 long."""
+    # Redacted as a whole: half a token would not be known as one.
+    text = redact(sanitize_line(line)).strip()
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}\u2026"
 
 
 def find(text: str, place: Place, severity: Severity | None = None) -> Symptom | None:

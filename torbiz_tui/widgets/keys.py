@@ -54,6 +54,9 @@ SETUP = [
     _key("setup.skip", "s", "skip", "Skip", "Go on without the selected step", show=True),
     _key("setup.check", "a", "check", "Check", "Check all steps; change nothing", show=True),
     _key("setup.docker", "d", "docker", "Docker", "Containers, images and clean-up", show=True),
+    _key(
+        "setup.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True
+    ),
 ]
 
 DOCKER = [
@@ -81,6 +84,9 @@ SHARE = [
     _key("share.retry", "r", "retry", "Retry", "Start again as before", show=True),
     _key("share.logs", "l", "show_logs", "Log", "Show the server's log", show=True),
     _key("share.command", "k", "show_command", "Command", "Show the command behind it", show=True),
+    _key(
+        "share.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True
+    ),
 ]
 
 ASK = [
@@ -102,6 +108,7 @@ ASK = [
     _key("ask.again", "ctrl+r", "again", "Again", "Answer the question again", show=True),
     _key("ask.select", "ctrl+g,ctrl+up", "select", "Messages", "Select a message"),
     _key("ask.share", "ctrl+s", "share_missing", "Share", "Share the blocks that nobody serves"),
+    _key("ask.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True),
     Binding(
         "ctrl+y",
         "copy",

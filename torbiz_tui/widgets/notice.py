@@ -19,6 +19,9 @@ def error_content(error: TorbizError) -> Content:
     return Content.assemble(*parts)
 
 
+EXPLAINS = "F5 explains it."
+
+
 class Notice(Static):
     """A message that stays until it is closed or overtaken; foreign text is shown as it is."""
 
@@ -40,6 +43,7 @@ class Notice(Static):
     def __init__(self) -> None:
         super().__init__(markup=False, id="notice")
         self.text = ""
+        self.error: TorbizError | None = None
 
     @property
     def shown(self) -> bool:
@@ -48,13 +52,19 @@ class Notice(Static):
 
     def show_error(self, error: TorbizError) -> None:
         """Show an error with its reason and remedy."""
-        self._show(error_content(error), information=False)
+        content = error_content(error)
+        if error.symptom:
+            content = Content.assemble(content, ("\n  " + EXPLAINS, "dim"))
+        self._show(content, information=False, error=error)
 
     def show_text(self, text: str) -> None:
         """Show a plain hint."""
         self._show(Content(text), information=True)
 
-    def _show(self, content: Content, *, information: bool) -> None:
+    def _show(
+        self, content: Content, *, information: bool, error: TorbizError | None = None
+    ) -> None:
+        self._is_of(error)
         self.text = content.plain
         self.set_class(information, "-information")
         self.update(content)
@@ -62,5 +72,12 @@ class Notice(Static):
 
     def close(self) -> None:
         """Take the message away."""
+        self._is_of(None)
         self.text = ""
         self.remove_class("-shown")
+
+    def _is_of(self, error: TorbizError | None) -> None:
+        before, self.error = self.error, error
+        if before is not error:
+            # Whether there is something to explain.
+            self.screen.refresh_bindings()

@@ -11,7 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from torbiz_tui.sharing.state import STAGE_TITLES, Phase, SharingEvent, SharingState, Stage
+from torbiz_tui.troubleshooting.symptom import Severity
 from torbiz_tui.widgets.durations import memory, whole_seconds
+from torbiz_tui.widgets.notice import EXPLAINS
 from torbiz_tui.widgets.step_list import bar
 
 _EVENTS_SHOWN = 50
@@ -91,11 +93,11 @@ def _starting(state: SharingState, name: str) -> Content:
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
         else:
             parts += ["\n", (f"· {title}", "dim")]
-    return Content.assemble(*parts)
+    return Content.assemble(*parts, *_problem(state))
 
 
 def _serving(state: SharingState, name: str) -> Content:
-    parts: list[Part] = [*_headline(state, name), "\n"]
+    parts: list[Part] = [*_headline(state, name), *_problem(state), "\n"]
 
     def row(label: str, *values: Part) -> None:
         parts.extend([(f"\n{label:<{_LABEL}}", "dim"), *values])
@@ -125,6 +127,19 @@ def _serving(state: SharingState, name: str) -> Content:
     return Content.assemble(*parts)
 
 
+def _problem(state: SharingState) -> list[Part]:
+    """The known problem of which the log told last."""
+    event = state.problem_event
+    if event is None or event.problem is None:
+        return []
+    told = f"! {event.problem.title}"
+    return [("\n" + told, "bold $text-warning"), (f"  {_time(event)}  {EXPLAINS}", "dim")]
+
+
+def _time(event: SharingEvent) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(event.at))
+
+
 def _headline(state: SharingState, name: str) -> list[Part]:
     if state.lost:
         return [
@@ -149,8 +164,14 @@ def _failure(state: SharingState) -> Content:
     report = state.exit_report
     if report is not None and report.sentence() not in state.failure:
         parts.append(f"\n  {report.sentence()}")
+    if state.ended_by is not None:
+        parts.append(f"\n  {state.ended_by.cause}")
     if state.remedy:
         parts.append((f"\n→ {state.remedy}", "bold"))
+    if state.ended_by is not None:
+        parts.append((f"\n  {EXPLAINS}", "dim"))
+    else:
+        parts += _problem(state)
     if report is not None and report.last_lines:
         parts.append(("\n\nThe last lines of its log:", "dim"))
         parts += [(f"\n  {line}", "dim") for line in report.last_lines[-_LOG_LINES_SHOWN:]]
@@ -162,10 +183,14 @@ def _events(events: tuple[SharingEvent, ...]) -> Content:
         return Content("")
     parts: list[Part] = [("What happened", "dim")]
     for event in reversed(events[-_EVENTS_SHOWN:]):
-        at = time.strftime("%H:%M:%S", time.localtime(event.at))
+        at = _time(event)
         mark = "! " if event.warning else "  "
         parts += [
             (f"\n{at} ", "dim"),
             (f"{mark}{event.text}", "$text-warning" if event.warning else ""),
         ]
+        if event.known is not None:
+            harmless = event.known.symptom.severity is Severity.BENIGN
+            told = f"Harmless: {event.known.title}" if harmless else event.known.title
+            parts.append((f"\n{'':<{len(at) + 3}}{told}", "dim" if harmless else "bold"))
     return Content.assemble(*parts)

@@ -28,6 +28,7 @@ from model_source import (
     resolve_model,
 )
 from seeder_options import listening_addresses, parse_options, port_in_use
+from supervisor_words import tell_supervisor
 
 STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
@@ -78,6 +79,8 @@ def main() -> int:
         return _serve(server, stop_signals)
     except (StartError, ModelError) as error:
         logger.error("%s", error)
+        if isinstance(error, ModelError):
+            tell_supervisor("refused")
         return 1
     except Exception as error:
         traceback.print_exc()
@@ -284,6 +287,7 @@ def _confirm_in_dht(server: Any, container: Any) -> None:
         own = [info.servers.get(server.dht.peer_id) for info in infos]
         if own and all(info is not None and info.state == online for info in own):
             logger.info("Confirmed in the DHT: blocks %s are online", span)
+            tell_supervisor("serving")
             return
         time.sleep(0.1)
     if container.ready.is_set():

@@ -1,12 +1,17 @@
 """Runs one server command and outlives nothing: forwards signals, reports the end, leaves no child.
 
-    python supervise_server.py --report FILE [--log FILE --rotate COMMAND] -- COMMAND [ARG ...]
+    python supervise_server.py --report FILE [--restart] [--log FILE --rotate COMMAND] -- COMMAND [ARG ...]
 
 It is what the native driver starts detached. It needs the standard library alone and stays small
 (about 10 MB), so that the end of the server is known whatever becomes of the app: the exit code
 or the signal is written to FILE as one JSON object, and processes that the command has left in
 its process group (p2pd, the DHT process, connection handlers) are killed. When the log that the
 command writes to has grown past a limit, another command is run with its name, to rotate it.
+
+With --restart a command that crashes after it has served is started again, after pauses that grow
+(5, 15, 60, then 300 s) and at most five times in an hour; that is told on stderr. What ends before
+it has ever served, what says that it is refused, and what somebody has stopped stays ended. The
+command tells both on the descriptor that TORBIZ_SUPERVISOR_FD names (`supervisor_words.py`).
 
 SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each. Exit code: that of the command,
 or 128 plus the signal's number.
@@ -25,6 +30,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -32,6 +38,12 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 LEFTOVER_GRACE_S = 1.0
 LOG_LOOK_S = 10.0
+STOP_LOOK_S = 0.1
+RESTART_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
+RESTARTS_MOST = 5
+RESTART_WINDOW_S = 3600.0
+# It ended by itself, was called wrongly, or somebody has asked the process itself to stop.
+NO_CRASH = (0, 2, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,45 +53,133 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, help="the log that the command writes to")
     parser.add_argument("--log-limit", type=int, default=5_000_000, help="in bytes")
     parser.add_argument("--rotate", default="", help="the command that rotates a log")
+    parser.add_argument("--restart", action="store_true", help="start it again when it crashes")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         parser.error("give the command to run after --")
-
-    asked_to_stop = False
-    child: subprocess.Popen[bytes] | None = None
-
-    def pass_on(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked_to_stop
-        asked_to_stop = True
-        if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
-
+    supervisor = _Supervisor(command)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, pass_on)
+        signal.signal(number, supervisor.pass_on)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    oom_kills = _oom_kills()
-    try:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
-        )
-    except OSError as error:
-        print(f"cannot start {command[0]}: {error}", file=sys.stderr, flush=True)
-        _write_report(options.report, code=127, asked=asked_to_stop)
-        return 127
-    if asked_to_stop:
-        child.send_signal(signal.SIGTERM)
     if options.log is not None and options.rotate:
         rotate = [*shlex.split(options.rotate), str(options.log)]
         looking = (options.log, options.log_limit, rotate)
         threading.Thread(target=_keep_small, args=looking, daemon=True).start()
-    code = _wait(child)
-    _end_group(child.pid)
-    out_of_memory = code == -signal.SIGKILL and _oom_kills() > oom_kills
-    _write_report(options.report, code=code, asked=asked_to_stop, out_of_memory=out_of_memory)
-    return code if code >= 0 else 128 - code
+    end = supervisor.run()
+    if options.restart and end.served:
+        end = _run_again(supervisor, end)
+    _write_report(
+        options.report, code=end.code, asked=supervisor.asked, out_of_memory=end.out_of_memory
+    )
+    return end.code if end.code >= 0 else 128 - end.code
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a run has ended; `code` is negative for a signal."""
+
+    code: int
+    out_of_memory: bool = False
+    served: bool = False
+    refused: bool = False
+
+    @property
+    def crashed(self) -> bool:
+        """Whether nobody wanted it to end, and another start may go better."""
+        return not self.refused and self.code not in NO_CRASH
+
+    @property
+    def how(self) -> str:
+        if self.out_of_memory:
+            return "out of memory"
+        return signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
+
+
+class _Supervisor:
+    """Runs the command, one at a time; `asked` says that somebody has asked it to stop."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._child: subprocess.Popen[bytes] | None = None
+        self.asked = False
+
+    def pass_on(self, _number: int, _frame: FrameType | None) -> None:
+        """Ask the running command to stop."""
+        self.asked = True
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.send_signal(signal.SIGTERM)
+
+    def stopped_within(self, seconds: float) -> bool:
+        """Wait; True as soon as somebody asks to stop."""
+        deadline = time.monotonic() + seconds
+        while not self.asked and time.monotonic() < deadline:
+            time.sleep(STOP_LOOK_S)
+        return self.asked
+
+    def run(self) -> _End:
+        """Run the command until its end; nothing of it is left then."""
+        oom_kills = _oom_kills()
+        receiving, sending = os.pipe()
+        os.set_blocking(receiving, False)
+        try:
+            child = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                pass_fds=(sending,),
+                env={**os.environ, "TORBIZ_SUPERVISOR_FD": str(sending)},
+            )
+        except OSError as error:
+            os.close(receiving)
+            print(f"cannot start {self._command[0]}: {error}", file=sys.stderr, flush=True)
+            return _End(127, refused=True)
+        finally:
+            os.close(sending)
+        self._child = child
+        if self.asked:
+            child.send_signal(signal.SIGTERM)
+        code = _wait(child)
+        self._child = None
+        _end_group(child.pid)
+        words = _words(receiving)
+        return _End(
+            code,
+            out_of_memory=code == -signal.SIGKILL and _oom_kills() > oom_kills,
+            served="serving" in words,
+            refused="refused" in words,
+        )
+
+
+def _run_again(supervisor: _Supervisor, end: _End) -> _End:
+    """Start the command again whenever it has crashed; returns its last end."""
+    restarts: list[float] = []
+    while end.crashed and not supervisor.asked:
+        restarts = [at for at in restarts if time.monotonic() - at < RESTART_WINDOW_S]
+        if len(restarts) >= RESTARTS_MOST:
+            often = f"{len(restarts) + 1} times within an hour"
+            _tell(f"The server crashed ({end.how}), {often}: it is not started again", "ERROR")
+            break
+        pause = RESTART_PAUSES_S[min(len(restarts), len(RESTART_PAUSES_S) - 1)]
+        _tell(f"The server crashed ({end.how}): it is started again in {pause:.0f} s", "WARN")
+        if supervisor.stopped_within(pause):
+            return _End(0)
+        restarts.append(time.monotonic())
+        end = supervisor.run()
+    return end
+
+
+def _words(descriptor: int) -> list[str]:
+    """What the command has said of itself; its end is not waited for."""
+    try:
+        return os.read(descriptor, 65_536).decode("utf-8", "replace").split()
+    except BlockingIOError:
+        return []
+    finally:
+        os.close(descriptor)
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
@@ -92,6 +192,12 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         if pid == child.pid:
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode
+
+
+def _tell(text: str, level: str) -> None:
+    """A line for the log, in hivemind's format."""
+    stamp = f"{time.strftime('%b %d %H:%M:%S')}.{int(time.time() % 1 * 1000):03d}"
+    print(f"{stamp} [{level}] {text}", file=sys.stderr, flush=True)
 
 
 def _keep_small(log: Path, limit: int, rotate: list[str]) -> None:

@@ -96,11 +96,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def demo_config(home: Path, **overrides: object) -> Config:
-    """The demo's configuration for a home folder, on a port of its own; no chat runner stays."""
+    """The demo's configuration for a home folder, on a port of its own.
+
+    No chat runner stays, and a server that was killed does not come back.
+    """
     values: dict[str, object] = {
         "demo": True,
         "share.port": free_port(),
         "ask.keep_warm_s": 0.0,
+        "share.restart_on_crash": False,
         **overrides,
     }
     return load_config(Paths(home).config_file, values, {}).config

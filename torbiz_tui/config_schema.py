@@ -121,12 +121,17 @@ class ShareConfig:
     reserve_percent: int = _key(
         20,
         Whole(0, 90),
-        "Percent of the free memory to keep back when it is said how many blocks fit.",
+        "Percent of the free memory to keep back when it is said or chosen how many blocks fit.",
     )
     stop_grace_s: float = _key(
         20.0,
         Number(0, 600, above=True),
         "Seconds that a server gets to stop by itself before it is killed.",
+    )
+    restart_on_crash: bool = _key(
+        True,
+        Flag(),
+        "Start a server that crashes again, at most five times in an hour; not in a container.",
     )
 
 

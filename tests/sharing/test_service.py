@@ -102,6 +102,30 @@ async def test_a_server_that_dies_is_told_within_two_seconds(
     assert (await sharing.wait_serving(60)).phase is Phase.SERVING
 
 
+async def test_a_server_that_dies_comes_back_with_nobody_there(demo_home: Path) -> None:
+    services = services_of(demo_home, **{"share.restart_on_crash": True})
+    await services.sharing.start(services.sharing.default_request())
+    served = await services.sharing.wait_serving(60)
+    await services.close()
+    assert served.pid is not None
+    os.kill(psutil.Process(served.pid).children()[0].pid, signal.SIGKILL)
+    # Who opens the app later sees that it waits, then that it serves again at the same address.
+    later = services_of(demo_home)
+    await later.sharing.attach()
+    state = await until(later.sharing, Phase.STARTING, 5)
+    assert state.stage_text.startswith("Crashed; starting again at ")
+    again = await until(later.sharing, Phase.SERVING, 60)
+    assert again.addresses == served.addresses
+    assert again.pid == served.pid
+    told = [event.text for event in again.events]
+    assert "The server crashed (SIGKILL): it is started again in 5 s" in told
+    assert "The server was started again" in told
+    report = await later.sharing.stop()
+    assert report is not None
+    assert (report.code, report.asked) == (0, True)
+    await later.close()
+
+
 async def test_a_dead_initial_peer_is_named(demo_home: Path) -> None:
     peer = "/ip4/127.0.0.1/tcp/9/p2p/QmSgETaTsnQ7r4VoYdTbKjLJdrpzdbjPCaGyGn87sUbTLc"
     services = services_of(demo_home, **{"swarm.initial_peers": (peer,)})

@@ -106,3 +106,18 @@ def test_why_petals_tries_again_is_told() -> None:
         "Failed to load file model.safetensors from HF Hub (retry in 30 sec)",
         "RuntimeError",
     ]
+
+
+def test_a_crash_is_told_with_the_time_of_the_next_start() -> None:
+    crashed = "Nov 23 20:50:00.000 [WARN] The server crashed (SIGKILL): it is started again in 15 s"
+    state = after(*START, *REST, STARTED, CONFIRMED, crashed)
+    assert state.phase is Phase.STARTING
+    assert state.blocks is None
+    assert state.stage_text.startswith("Crashed; starting again at ")
+    assert state.stage_text.endswith("50:15")
+    assert state.events[-1].warning
+    assert "SIGKILL" in state.events[-1].text
+    state = after(START[0], state=state)
+    assert state.stage_text == "Starting Petals"
+    assert state.events[-1].text == "The server was started again"
+    assert after(*START[1:], *REST, STARTED, CONFIRMED, state=state).phase is Phase.SERVING

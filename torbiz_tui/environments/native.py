@@ -120,6 +120,7 @@ class NativeDriver(EnvironmentDriver):
             str(self._report_file),
             *("--log", str(log_file), "--log-limit", str(MAX_BYTES)),
             *("--rotate", shlex.join([sys.executable, "-P", "-m", "torbiz_tui.logs.rotation"])),
+            *(["--restart"] if self._config.share.restart_on_crash else []),
             "--",
             *self.server_argv(spec),
         ]

@@ -2,7 +2,8 @@
 
 Petals and hivemind print `Mon dd HH:MM:SS.mmm [LEVEL] message`, with `[module.func:line]` before
 the message when the level is not INFO. The strings are those of petals 2.2.0 (server/server.py,
-server/handler.py) and hivemind 1.1.12, and the two that `run_petals_seeder.py` prints itself.
+server/handler.py) and hivemind 1.1.12, and those that `run_petals_seeder.py` and
+`supervise_server.py` print themselves.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _NUMBERS = re.compile(r"\d+")
 _LOADED = re.compile(r"^Loaded \S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
 _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
+_CRASHED = re.compile(r"^The server crashed \(.+\): it is started again in (\d+) s$")
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _OPEN = re.compile(r"^rpc_inference\.open\(")
 _CLOSE = re.compile(r"^rpc_inference\.close\(")
@@ -73,9 +75,14 @@ def advance(state: SharingState, line: str) -> SharingState:
     """The state after one more line of the server's log."""
     parsed = parse_line(line)
     message = parsed.message
+    if match := _CRASHED.match(message):
+        crashed = replace(_started_again(state), restart_at=parsed.at + int(match[1]))
+        return _event(crashed, parsed, message, warning=True)
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
         return _event(state, parsed, message, warning=True)
-    if message.startswith("Starting a server for ") and state.phase is Phase.SERVING:
+    if message.startswith("Starting a server for ") and (
+        state.phase is Phase.SERVING or state.restart_at is not None
+    ):
         return _event(_started_again(state), parsed, "The server was started again")
     if _FAILED.match(message):
         return _event(state, parsed, message, warning=True)
@@ -144,6 +151,7 @@ def _started_again(state: SharingState) -> SharingState:
         blocks_loaded=0,
         serving_since=None,
         requests_open=0,
+        restart_at=None,
     )
 
 

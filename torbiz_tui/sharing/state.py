@@ -70,8 +70,9 @@ class SharingState:
     `blocks` is the range served, end excluded. `addresses` are the multiaddrs to invite others
     with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
     frozen and answers nobody. `lost` says why nobody knows how it is, such as an engine that does
-    not answer; all else is then as it was. `exit_report` and `failure` are there when it has ended
-    otherwise than asked, and `ended_by` where the known problem is that ended it.
+    not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
+    (seconds since the epoch). `exit_report` and `failure` are there when it has ended
+    otherwise than asked, and `ended_by` where a known problem has ended it.
     """
 
     phase: Phase = Phase.STOPPED
@@ -91,6 +92,7 @@ class SharingState:
     requests_open: int = 0
     requests_total: int = 0
     resources: ResourceSample | None = None
+    restart_at: float | None = None
     exit_report: ExitReport | None = None
     failure: str = ""
     remedy: str = ""
@@ -127,6 +129,9 @@ class SharingState:
         """The stage in words: `Loading blocks: 3 of 8`."""
         if self.stage is None:
             return ""
+        if self.restart_at is not None:
+            at = time.strftime("%H:%M:%S", time.localtime(self.restart_at))
+            return f"Crashed; starting again at {at}"
         title = STAGE_TITLES[self.stage]
         if self.stage is Stage.LOADING and self.blocks is not None:
             return f"{title}: {self.blocks_loaded} of {self.blocks[1] - self.blocks[0]}"

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-SUPPORTED_TYPES = ("bloom", "falcon", "llama")
+from hub_errors import DownloadError, ModelError, refusal
+
+__all__ = [
+    "DownloadError",
+    "ModelError",
+    "block_prefix",
+    "derive_dht_prefix",
+    "explain_model_error",
+    "hub_token",
+    "load_config",
+    "resolve_model",
+]
+
+_RELEASE_TYPES = ("bloom", "falcon", "llama")
+# What Petals' own configurations name `block_prefix`; it is what parameters of blocks begin with.
+_BLOCK_PREFIXES = {"bloom": "h", "falcon": "transformer.h", "llama": "model.layers"}
 
 
-class ModelError(Exception):
-    """The model cannot be used; the text says why, for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+def supported_types() -> tuple[str, ...]:
+    """Return the model types that the installed Petals serves: from 2.3 (its main branch) mixtral."""
+    try:
+        version = importlib.metadata.version("petals")
+    except importlib.metadata.PackageNotFoundError:
+        return _RELEASE_TYPES
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    is_main = numbers is not None and (int(numbers[1]), int(numbers[2])) >= (2, 3)
+    return (*_RELEASE_TYPES, "mixtral") if is_main else _RELEASE_TYPES
 
 
 def resolve_model(name: str) -> str:
@@ -62,6 +81,11 @@ def hub_token() -> str | None:
         return None
 
 
+def block_prefix(model_type: str) -> str:
+    """What the names of a block's parameters begin with, before its number."""
+    return _BLOCK_PREFIXES[model_type]
+
+
 def load_config(model: str) -> Any:
     """Load the checkpoint's own configuration, or raise ModelError with a sentence."""
     import transformers
@@ -70,11 +94,11 @@ def load_config(model: str) -> Any:
         config = transformers.AutoConfig.from_pretrained(model, token=hub_token())
     except Exception as error:
         raise explain_model_error(error, model) from error
-    if config.model_type not in SUPPORTED_TYPES:
+    if config.model_type not in supported_types():
         raise ModelError(
             "unsupported_model",
             f"Petals does not support model type {config.model_type} (of {model});"
-            f" it serves {', '.join(SUPPORTED_TYPES)}.",
+            f" it serves {', '.join(supported_types())}.",
         )
     return config
 
@@ -88,6 +112,14 @@ def explain_model_error(error: BaseException, model: str) -> ModelError:
     while current is not None and current not in chain:
         chain.append(current)
         current = current.__cause__ or current.__context__
+    for link in chain:
+        response = getattr(link, "response", None)
+        if response is not None:
+            sent = "authorization" in (name.lower() for name in response.request.headers)
+            refused = refusal(model, response.status_code, response.headers, token_sent=sent)
+            # That a file is missing is for who asked for it to say.
+            if refused is not None and refused.code != "file_not_found":
+                return refused
     names = {type(link).__name__ for link in chain}
     text = " ".join(str(link) for link in chain)
     if "GatedRepoError" in names or "gated repo" in text:
@@ -105,7 +137,7 @@ def explain_model_error(error: BaseException, model: str) -> ModelError:
         return ModelError(
             "unsupported_model",
             f"Petals does not support model type {model_type} (of {model});"
-            f" it serves {', '.join(SUPPORTED_TYPES)}.",
+            f" it serves {', '.join(supported_types())}.",
         )
     if names & {"ConnectionError", "LocalEntryNotFoundError", "ProxyError", "SSLError"} or (
         "couldn't connect to" in text or "We couldn't connect" in text

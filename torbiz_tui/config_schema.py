@@ -218,6 +218,12 @@ class PetalsConfig:
     python: str = _key(
         "", Text(), "Python to build the managed venv with: a path or a name; empty searches one."
     )
+    channel: str = _key(
+        "release",
+        Choice("release", "main"),
+        "Which Petals: the release, or the main branch, which serves Llama 3.1 and Mixtral too and"
+        " needs git and github.com; not in a container.",
+    )
     torch: str = _key(
         "auto",
         Choice("auto", "cpu", "cuda"),

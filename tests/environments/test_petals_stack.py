@@ -12,10 +12,12 @@ import pytest
 from tests.conftest import demo_config
 from torbiz_tui.assembly import build_services, looks_ready
 from torbiz_tui.environments.petals_stack import PetalsStack
+from torbiz_tui.environments.stack_pins import explain_git_failure, pins_of, pins_text
 from torbiz_tui.environments.uv_command import explain_uv_failure
-from torbiz_tui.errors import ExitCode
+from torbiz_tui.errors import BlockedError, ExitCode
 from torbiz_tui.paths import Paths, requirements_file
 from torbiz_tui.setup.plan import StepState
+from torbiz_tui.setup.step import Reporter
 
 INSTALL = """
 import asyncio, sys
@@ -171,6 +173,55 @@ async def test_no_network_is_said_plainly(tmp_path: Path, monkeypatch: pytest.Mo
     assert status.state is StepState.FAILED
     assert status.detail.startswith("The package index cannot be reached.")
     assert "petals.index_url" in status.instruction
+
+
+def test_the_main_channel_replaces_what_petals_itself_decides() -> None:
+    release, main = (pins_of(pins_text(channel)) for channel in ("release", "main"))
+    differ = {pin.name for pin in set(main) ^ set(release)}
+    assert differ == {"accelerate", "huggingface-hub", "petals", "tokenizers", "transformers"}
+    assert sorted(pin.name for pin in main) == sorted(pin.name for pin in release)
+    versions = {pin.name: pin.version for pin in main}
+    assert versions["transformers"] == "4.43.1"
+    assert "petals @ git+https://github.com/bigscience-workshop/petals@" in pins_text("main")
+
+
+def test_another_channel_is_another_installation(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    release, main = (
+        PetalsStack(paths, demo_config(tmp_path, **{"petals.channel": channel}).petals)
+        for channel in ("release", "main")
+    )
+    assert release.digest() != main.digest()
+
+
+async def test_the_main_channel_without_git_keeps_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths(tmp_path)
+    paths.ensure()
+    paths.env.mkdir()
+    (paths.env / "kept").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stack = PetalsStack(paths, demo_config(tmp_path, **{"petals.channel": "main"}).petals)
+    quiet = Reporter(progress=lambda _part, _text: None, output=lambda _line: None)
+    with pytest.raises(BlockedError, match=r"needs git and github\.com") as caught:
+        await stack.install(Path(sys.executable), quiet)
+    assert "petals.channel: release" in caught.value.remedy
+    assert (paths.env / "kept").exists()
+
+
+def test_an_unreachable_github_is_named() -> None:
+    said = (
+        "  \u00d7 Failed to download and build `petals @ git+https://github.com/x/petals@22afba6`",
+        "  Caused by: Git operation failed",
+        "  fatal: unable to access 'https://github.com/x/petals/': Could not resolve host",
+    )
+    error = explain_git_failure(explain_uv_failure(said, 1))
+    assert error.code == "git_unreachable"
+    assert "github.com" in error.what
+    assert error.details == said
+    full = explain_uv_failure(["error: No space left on device (os error 28)"], 2)
+    assert explain_git_failure(full) is full
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,6 @@ def _require_channel(model: ModelInfo, channel: str) -> None:
     raise UsageError(
         f"{model.name} needs the main branch of Petals.",
         why=f"The released Petals 2.2.0 cannot load its {reason}.",
-        remedy="Choose another model.",
+        remedy="Choose another model, or set petals.channel: main and run Setup (not for Docker).",
         code="model_unsupported",
     )

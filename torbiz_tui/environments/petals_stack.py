@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torbiz_tui.catalogue import MAIN, RELEASE
 from torbiz_tui.config import PetalsConfig
+from torbiz_tui.environments.stack_pins import (
+    Pin,
+    explain_git_failure,
+    normal_name,
+    pins_of,
+    pins_text,
+    require_git,
+    torch_pin,
+)
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import nvidia_gpu
 from torbiz_tui.paths import Paths, requirements_file, write_json
@@ -60,8 +69,21 @@ class PetalsStack:
 
     def digest(self) -> str:
         """A name for what should be installed."""
-        pins = requirements_file().read_bytes()
+        pins = self._pins_text.encode()
         return hashlib.sha256(pins + self.torch_build.encode()).hexdigest()[:16]
+
+    @property
+    def channel(self) -> str:
+        """Which Petals: `release` of PyPI, or `main` of its repository."""
+        return str(self._config.channel)
+
+    @property
+    def _pins_text(self) -> str:
+        return pins_text(self.channel)
+
+    @property
+    def _pins(self) -> list[Pin]:
+        return pins_of(self._pins_text)
 
     @property
     def _stamp_file(self) -> Path:
@@ -93,13 +115,13 @@ class PetalsStack:
         installed = set()
         for entry in site.glob("*.dist-info"):
             name, _, version = entry.name.removesuffix(".dist-info").partition("-")
-            installed.add((_normal(name), version.partition("+")[0]))
+            installed.add((normal_name(name), version.partition("+")[0]))
         names = {name for name, _version in installed}
         return sorted(
-            f"{name} {version}"
-            for name, version, marked in _pins()
+            f"{pin.name} {pin.version}".strip()
+            for pin in self._pins
             # Which of the marked lines applies is uv's to decide; that one is there suffices.
-            if (name not in names if marked else (name, version) not in installed)
+            if (pin.name not in names if pin.loose else (pin.name, pin.version) not in installed)
         )
 
     def require_installed(self) -> None:
@@ -140,6 +162,9 @@ class PetalsStack:
         The stamp is written last: after a kill anywhere there is none, and the next call begins
         with an empty folder again. Downloads are kept in uv's own cache.
         """
+        if self.channel == MAIN:
+            # Before anything that works is removed.
+            require_git()
         from torbiz_tui.environments.package_sources import package_sources
 
         sources = package_sources(self._config, os.environ)
@@ -155,25 +180,37 @@ class PetalsStack:
         await self._uv(
             ["venv", "--no-project", "--python", str(python), str(self._paths.env)], sources, report
         )
-        pins = str(requirements_file())
+        pins = str(self._written_pins())
         into = ["--python", str(self._paths.env_python), *sources.arguments]
         build = self.torch_build
         if build == "cpu":
             constraint, backend = await self._cpu_torch(into, sources, report)
-            await self._uv(
-                ["pip", "install", *into, *backend, "--no-deps", "-r", pins, *constraint],
-                sources,
-                report,
-            )
+            await self._install_pins([*into, *backend, "-r", pins, *constraint], sources, report)
         else:
-            await self._uv(["pip", "install", *into, "--no-deps", "-r", pins], sources, report)
+            await self._install_pins([*into, "-r", pins], sources, report)
             if build == "cuda":
                 # The pins are complete but for the CUDA libraries, which only torch's own
                 # requirements name.
-                await self._uv(
-                    ["pip", "install", *into, _torch_pin(), "--constraint", pins], sources, report
-                )
+                constraint = ["--constraint", str(requirements_file())]
+                torch = torch_pin(self._pins)
+                await self._uv(["pip", "install", *into, torch, *constraint], sources, report)
         self.write_stamp(Stamp(self.digest(), str(python), build))
+
+    def _written_pins(self) -> Path:
+        """The pins as a file for uv; the environment exists already."""
+        if self.channel == RELEASE:
+            return requirements_file()
+        file = self._paths.env / "torbiz-pins.txt"
+        file.write_text(self._pins_text, encoding="utf-8")
+        return file
+
+    async def _install_pins(
+        self, arguments: Sequence[str], sources: PackageSources, report: Reporter
+    ) -> None:
+        try:
+            await self._uv(["pip", "install", "--no-deps", *arguments], sources, report)
+        except TorbizError as error:
+            raise (explain_git_failure(error) if self.channel == MAIN else error) from None
 
     async def _uv(
         self, arguments: Sequence[str], sources: PackageSources, report: Reporter
@@ -189,7 +226,7 @@ class PetalsStack:
 
         PyPI's Linux build of torch is the CUDA build, with gigabytes of libraries.
         """
-        cpu = f"{_torch_pin()}+cpu"
+        cpu = f"{torch_pin(self._pins)}+cpu"
         constraint = self._paths.env / "torch-cpu.txt"
         constraint.write_text(cpu + "\n", encoding="utf-8")
         options = ["--constraint", str(constraint)]
@@ -214,22 +251,3 @@ def not_ready() -> TorbizError:
         remedy="Run Setup first (F1, or `torbiz-tui setup`).",
         code="not_ready",
     )
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _torch_pin() -> str:
-    return next(f"{name}=={version}" for name, version, _ in _pins() if name == "torch")
-
-
-def _pins() -> list[tuple[str, str, bool]]:
-    """Name, version and whether it is for some platforms only, of every pinned package."""
-    found = []
-    for line in requirements_file().read_text("utf-8").splitlines():
-        requirement, _, marker = line.partition("#")[0].partition(";")
-        name, equals, version = requirement.strip().partition("==")
-        if equals:
-            found.append((_normal(name), version.strip(), bool(marker.strip())))
-    return [pin for pin in found if not (pin[2] and pin[0] == "colorama")]

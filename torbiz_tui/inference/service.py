@@ -207,7 +207,10 @@ class InferenceService:
         model = self._resolved.get(self._model)
         if model is None:
             # Once a name: a hub that does not answer must not delay the next question.
-            model = self._resolved[self._model] = await resolve_model(self._model, self._paths)
+            channel = self._config.petals.channel
+            model = await resolve_model(self._model, self._paths, channel=channel)
+            self._resolved[self._model] = model
+        model = called_in_swarm(model, self._model, self._config)
         peers = None if self._local else await self._find_peers(model)
         return runner_command(model, peers, self._config.ask, local=self._local)
 

@@ -20,6 +20,7 @@ COMMANDS = (
     "share",
     "status",
     "stop",
+    "autostart",
     "ask",
     "api",
     "logs",

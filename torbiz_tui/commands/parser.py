@@ -6,9 +6,17 @@ import argparse
 from typing import Any
 
 from torbiz_tui import __version__
+from torbiz_tui.commands.autostart_options import add_autostart
 from torbiz_tui.commands.logs_options import add_logs
-from torbiz_tui.commands.options import Parser, add_json, add_peers, add_setting
+from torbiz_tui.commands.options import (
+    Parser,
+    add_json,
+    add_peers,
+    add_setting,
+    add_swarm_name,
+)
 from torbiz_tui.commands.output import PROGRAM
+from torbiz_tui.commands.swarm_options import add_swarms
 from torbiz_tui.config_errors import nearest
 
 SCREENS = ("setup", "share", "ask", "logs")
@@ -67,6 +75,8 @@ def _grammar() -> tuple[Parser, dict[str, Parser]]:
 
     _add_setup(command)
     _add_sharing(command)
+    add_autostart(command)
+    add_swarms(command)
     _add_ask(command)
     _add_api(command)
     _add_looking(command)

@@ -29,6 +29,8 @@ from torbiz_tui.logs.rotation import keep_bounded
 from torbiz_tui.logs.run_start import begin_run
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
+from torbiz_tui.troubleshooting.recognising import with_known
+from torbiz_tui.troubleshooting.symptom import Place, Severity
 
 _POLL_S = 0.03
 _CONNECT_S = 5.0
@@ -251,13 +253,15 @@ class SharedRunners:
                 break
             await asyncio.sleep(_POLL_S)
         kill_group(child.pid)
-        raise TorbizError(
+        said = last_lines(log_file, record.log_start)
+        error = TorbizError(
             "The chat runner could not be started.",
             why=why,
             remedy="Its log (petals_inference.log) has the details; Setup (F1) can mend the stack.",
             code="runner_not_started",
-            details=last_lines(log_file, record.log_start)[-4:],
+            details=said[-4:],
         )
+        raise with_known(error, said, Place.CHAT, Severity.ERROR)
 
     async def end_unused(self) -> list[ChatRunnerRecord]:
         """End the runners that no program uses; the others are returned."""

@@ -11,6 +11,8 @@ from torbiz_tui.environments.base import ExitReport, RunnerProcess
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import Route, RouteChanged, StageChanged
 from torbiz_tui.inference.runner_messages import read_event, runner_ended
+from torbiz_tui.troubleshooting.recognising import with_known
+from torbiz_tui.troubleshooting.symptom import Place, Severity
 
 Change = StageChanged | RouteChanged
 _ENDED_S = 1.0
@@ -162,3 +164,16 @@ def connection_lost() -> TorbizError:
         remedy="What has come is kept; the next question connects again.",
         code="runner_died",
     )
+
+
+def runner_died(report: ExitReport) -> TorbizError:
+    """The error for a runner that ended by itself, with what is known of its last lines."""
+    error = TorbizError(
+        "The chat runner has died.",
+        why=report.sentence(),
+        remedy="What has come is kept; the next question starts a new one.",
+        code="runner_died",
+        details=report.last_lines[-4:],
+    )
+    said = (*report.last_lines, report.sentence())
+    return with_known(error, said, Place.CHAT, Severity.ERROR)

@@ -22,6 +22,8 @@ from torbiz_tui.inference.events import (
     blocks_text,
 )
 from torbiz_tui.logs.sanitizing import sanitize_line, sanitize_text
+from torbiz_tui.troubleshooting.recognising import with_known
+from torbiz_tui.troubleshooting.symptom import Place
 
 Facts = Mapping[str, Any]
 Ranges = tuple[tuple[int, int], ...]
@@ -130,7 +132,8 @@ def read_error(message: Facts, model: str, num_blocks: int) -> TorbizError:
     what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
     if code == "missing_blocks":
         return not_served(model, what, _ranges(message.get("missing")), num_blocks)
-    return TorbizError(what, remedy=_REMEDIES.get(code, "Ask again."), code=code)
+    error = TorbizError(what, remedy=_REMEDIES.get(code, "Ask again."), code=code)
+    return with_known(error, (what,), Place.CHAT)
 
 
 def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) -> NotServedError:

@@ -30,6 +30,7 @@ from torbiz_tui.inference.runner_connection import (
     PendingAnswer,
     RunnerConnection,
     connection_lost,
+    runner_died,
 )
 from torbiz_tui.inference.runner_messages import generate, not_served, read_error, read_event
 from torbiz_tui.logs.writing import logger
@@ -335,13 +336,7 @@ class InferenceService:
         if report is None:
             raise connection_lost()
         logger("inference").error("the chat runner died: %s", report)
-        raise TorbizError(
-            "The chat runner has died.",
-            why=report.sentence(),
-            remedy="What has come is kept; the next question starts a new one.",
-            code="runner_died",
-            details=report.last_lines[-4:],
-        )
+        raise runner_died(report)
 
 
 async def _cancel(answer: PendingAnswer) -> None:

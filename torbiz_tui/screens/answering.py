@@ -11,14 +11,17 @@ from textual.widgets import Static
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import STAGE_TITLES, Route, RouteChanged, StageChanged, blocks_text
 from torbiz_tui.screens.base import ModeScreen
+from torbiz_tui.troubleshooting.recognising import explained, without_server
 from torbiz_tui.widgets.header import swarm_of
 from torbiz_tui.widgets.model_name import short_model
+from torbiz_tui.widgets.notice import EXPLAINS
 from torbiz_tui.widgets.route_line import RouteLine
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.screens.model_picker import ModelChoice
     from torbiz_tui.sharing.state import SharingState
+    from torbiz_tui.troubleshooting.symptom import Explanation
 
 _WARM_AFTER_S = 0.3
 DEMO_NOTE = "demo model: knows only this program's documentation"
@@ -42,6 +45,7 @@ class AnsweringScreen(ModeScreen):
         self._told: NotServedError | None = None
         self._told_text = ""
         self._warmed = False
+        self._cannot_warm: TorbizError | None = None
 
     def on_mount(self) -> None:
         """Watch the runner; start it once the screen has been painted."""
@@ -170,7 +174,9 @@ class AnsweringScreen(ModeScreen):
         except NotServedError as error:
             self.hindered(error)
         except TorbizError as error:
-            line.problem = error.what
+            self._cannot_warm = error
+            line.problem = f"{error.what} {EXPLAINS}" if error.symptom else error.what
+            self.refresh_bindings()
 
     # Who would answer
 
@@ -214,9 +220,16 @@ class AnsweringScreen(ModeScreen):
         if self._told is not None and self.notice.text == self._told_text:
             self.notice.close()
         self._told = None
-        self._not_served = None
+        self._not_served = self._cannot_warm = None
         self.query_one(RouteLine).problem = ""
         self.refresh_bindings()
+
+    def problem(self) -> Explanation | None:
+        """That of the message, else what keeps the runner from starting."""
+        told = super().problem()
+        if told is None and self._cannot_warm is not None:
+            told = explained(self._cannot_warm)
+        return without_server(told) if told is not None else None
 
     def refuses(self) -> bool:
         """Whether a question cannot be answered, as is known already; says so again."""

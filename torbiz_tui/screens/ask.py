@@ -14,6 +14,7 @@ from textual.widgets import Static
 from torbiz_tui.screens.ask_panes import AskPanes
 from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.talking import TalkingScreen
+from torbiz_tui.troubleshooting.recognising import explained, without_server
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.answer_settings import AnswerSettings
 from torbiz_tui.widgets.question_input import QuestionInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.inference.events import GenerateOptions
     from torbiz_tui.screens.ask_talk import Talk
+    from torbiz_tui.troubleshooting.symptom import Explanation
     from torbiz_tui.widgets.conversation_list import ConversationList
     from torbiz_tui.widgets.settings_panel import SettingsPanel
 
@@ -126,6 +128,14 @@ class AskScreen(TalkingScreen):
         self._change(self.talk, model=inference.model)
         self.view.show_welcome(self._welcome())
         self.view.update_talk(self.model_name)
+
+    def problem(self) -> Explanation | None:
+        """Also that of the answer that failed last, when its message was closed."""
+        told = super().problem()
+        failed = self._shown.error if self._shown is not None else None
+        if told is None and failed is not None:
+            told = explained(failed)
+        return without_server(told) if told is not None else None
 
     # What goes on in conversations
 

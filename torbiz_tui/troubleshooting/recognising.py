@@ -12,6 +12,8 @@ from torbiz_tui.troubleshooting.matching import evidence, explanation, find, mat
 from torbiz_tui.troubleshooting.symptom import Action, Explanation, Place, Severity
 from torbiz_tui.troubleshooting.symptoms import SYMPTOMS
 
+_ON_SERVERS = (Action.FEWER_BLOCKS, Action.OTHER_PORT, Action.RESTART)
+
 
 def recognise_line(line: str, place: Place, *, in_container: bool) -> Explanation | None:
     """What one line of a log means on this machine, if that is known."""
@@ -45,6 +47,23 @@ def where_installed(told: Explanation, *, in_container: bool) -> Explanation:
     return replace(told, action=action)
 
 
+def with_known(
+    error: TorbizError, lines: Sequence[str], place: Place, severity: Severity | None = None
+) -> TorbizError:
+    """The error with what is known of such lines, if anything: why it happened, and the remedy."""
+    known = recognise(lines, place, severity, in_container=False)
+    if known is None:
+        return error
+    return TorbizError(
+        error.what,
+        why=f"{error.why} {reason(known, error.what)}".strip(),
+        remedy=known.remedy,
+        code=error.code,
+        details=error.details,
+        symptom=known.symptom.id,
+    )
+
+
 def explained(error: TorbizError) -> Explanation | None:
     """What is known of an error; None where it was not made from a symptom."""
     for symptom in SYMPTOMS:
@@ -54,6 +73,11 @@ def explained(error: TorbizError) -> Explanation | None:
             told = explanation(symptom, line, this_machine())
             return where_installed(told, in_container=False)
     return None
+
+
+def without_server(told: Explanation) -> Explanation:
+    """The same where no server is concerned: nothing is offered that only mends a server."""
+    return replace(told, action=Action.NONE) if told.action in _ON_SERVERS else told
 
 
 def reason(told: Explanation, said: str) -> str:

@@ -27,7 +27,7 @@ class Rejoining:
     def look(self, timeout_s: float) -> None:
         """Join again if we are alone; waits `timeout_s` at most."""
         peers = [str(peer) for peer in self._manager.config.initial_peers]
-        rejoin = functools.partial(_rejoin, peers=peers, timeout_s=timeout_s)
+        rejoin = functools.partial(rejoin_if_alone, peers=peers, timeout_s=timeout_s)
         try:
             future = self._manager.dht.run_coroutine(rejoin, return_future=True)
             answered = future.result(timeout_s + 0.5)
@@ -45,7 +45,9 @@ class Rejoining:
             logger.warning("No peer of the swarm is known any more: its initial peers are asked")
 
 
-async def _rejoin(_dht: Any, node: Any, *, peers: list[str], timeout_s: float) -> int | None:
+async def rejoin_if_alone(
+    _dht: Any, node: Any, *, peers: list[str], timeout_s: float
+) -> int | None:
     """Return how many of the peers have answered; None where the DHT knows others.
 
     Runs in the process of the DHT.

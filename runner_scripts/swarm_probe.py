@@ -1,0 +1,87 @@
+"""Asks servers whether they answer: one that has crashed stays announced for minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from typing import Any
+
+from log_lines import runner_logger
+from swarm_records import Server
+
+TIMEOUT_S = 3.0
+AT_ONCE = 16
+REACHED_AGAIN_AFTER_S = 60.0
+LOST_AGAIN_AFTER_S = 10.0
+LOST_AGAIN_AT_MOST_S = 120.0
+# How Petals' servers name what a client asks for their state (petals/server/handler.py).
+_RPC = "TransformerConnectionHandler.rpc_info"
+
+logger = runner_logger()
+
+
+class _Known:
+    """What is known of one peer: whether it answered, when to ask again, how often it did not."""
+
+    def __init__(self) -> None:
+        self.reachable: bool | None = None
+        self.connected = False
+        self.next_at = 0.0
+        self.failures = 0
+
+
+class Probe:
+    """Remembers who answers, and asks as rarely as that lets it.
+
+    A connection that the daemon holds open needs no question; one that it has lost is a reason to
+    ask at once, and who did not answer is asked again with growing pauses.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    async def look(self, p2p: Any, servers: list[Server]) -> None:
+        """Set `reachable` of servers that are not offline."""
+        connected = {str(peer.peer_id) for peer in await p2p.list_peers()}
+        announced = [one for one in servers if one.state != "offline"]
+        names = {one.peer_id for one in announced}
+        self._known = {peer: known for peer, known in self._known.items() if peer in names}
+        gate = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(
+            *(self._look_at(p2p, server, server.peer_id in connected, gate) for server in announced)
+        )
+
+    async def _look_at(
+        self, p2p: Any, server: Server, connected: bool, gate: asyncio.Semaphore
+    ) -> None:
+        known = self._known.setdefault(server.peer_id, _Known())
+        lost = known.connected and not connected
+        known.connected = connected
+        if lost or time.monotonic() >= known.next_at:
+            async with gate:
+                answered = await _answers(p2p, server.peer_id)
+            known.reachable = answered
+            if answered:
+                known.failures = 0
+                known.connected = True
+                pause = REACHED_AGAIN_AFTER_S
+            else:
+                pause = min(LOST_AGAIN_AFTER_S * 2**known.failures, LOST_AGAIN_AT_MOST_S)
+                known.failures = min(known.failures + 1, 10)
+            known.next_at = time.monotonic() + pause
+        server.reachable = known.reachable
+
+
+async def _answers(p2p: Any, peer: str) -> bool:
+    messages = importlib.import_module("hivemind.proto.runtime_pb2")
+    peer_id = importlib.import_module("hivemind.p2p").PeerID.from_base58(peer)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await p2p.call_protobuf_handler(
+                peer_id, _RPC, messages.ExpertUID(), messages.ExpertInfo
+            )
+    except Exception as error:  # whatever keeps it from answering, it cannot be used
+        logger.debug("…%s does not answer: %r", peer[-6:], error)
+        return False
+    return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torbiz_tui.environments.docker.answer_body import body_pieces
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.log_lines import (
     LineDecoder,
@@ -23,7 +24,7 @@ from torbiz_tui.logs.writing import logger
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["Position", "StampedLine", "container_lines", "container_log"]
+__all__ = ["Position", "StampedLine", "container_lines", "container_log", "last_stamp"]
 
 # Lines that come within this time go together; longer would be seen as a delay.
 _GATHER_S = 0.02
@@ -36,6 +37,7 @@ _REFUSALS_BORNE = 3
 _ENDED = ("exited", "dead", "stopped", "removing")
 
 OnContact = Callable[[bool], None]
+OnAnswer = Callable[[], None]
 
 
 async def container_lines(
@@ -55,6 +57,7 @@ async def container_log(
     *,
     follow: bool = True,
     on_contact: OnContact | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> AsyncGenerator[list[StampedLine], None]:
     """The lines after a position, in batches: what was logged before, then as they come.
 
@@ -63,12 +66,13 @@ async def container_log(
     gone); with `follow` false after what was logged before.
 
     While the engine that was first asked is away it waits, and goes on where it was; `on_contact(True)` tells that
-    contact was lost, `on_contact(False)` that it is back. Raises TorbizError when the engine
-    answers but refuses to give the log, and when it is away and `follow` is false.
+    contact was lost, `on_contact(False)` that it is back. `on_answer()` tells of all that the engine
+    sends, also of what lies before the position. Raises TorbizError when the engine answers but
+    refuses to give the log, and when it is away and `follow` is false.
     """
     from docker.errors import APIError
 
-    reader = _LogReader(container_id, after)
+    reader = _LogReader(container_id, after, on_answer)
     tries, lost = 0, False
     while True:
         try:
@@ -110,6 +114,17 @@ async def container_log(
             await asyncio.sleep(_BACKOFF_S[min(tries, len(_BACKOFF_S)) - 1])
 
 
+async def last_stamp(finder: EngineFinder, container_id: str) -> str | None:
+    """The stamp of the last line that the engine has of a log; None when it has none.
+
+    Raises as `Engine.call`.
+    """
+    reader = _LogReader(container_id, None)
+    engine = await reader.same_engine(finder)
+    await reader.look(engine)
+    return await reader.last_stamp(engine)
+
+
 def _tell(on_contact: OnContact | None, lost: bool) -> None:
     if on_contact is not None:
         on_contact(lost)
@@ -118,9 +133,12 @@ def _tell(on_contact: OnContact | None, lost: bool) -> None:
 class _LogReader:
     """Reads one container's log, in as many goes as it takes."""
 
-    def __init__(self, container_id: str, after: Position | None) -> None:
+    def __init__(
+        self, container_id: str, after: Position | None, on_answer: OnAnswer | None = None
+    ) -> None:
         self._id = container_id
         self._position = after
+        self._on_answer = on_answer
         self._tty = False
         self._run = ""
         self._address = ""
@@ -167,7 +185,7 @@ class _LogReader:
         # Podman's stamps stand for many lines.
         exact = not engine.facts.podman
         self._left = []
-        backlog_end = await self._last_stamp(engine)
+        backlog_end = await self.last_stamp(engine)
         if not follow and exact and self._is_at(backlog_end):
             return
         if backlog_end is None:
@@ -178,11 +196,13 @@ class _LogReader:
                 yield []
         silences = 0
         chunks = engine.stream(
-            lambda client: _open(client, self._id, self._position, follow=follow),
+            lambda client: body_pieces(_open(client, self._id, self._position, follow=follow)),
             doing="reading the container's log",
         )
         async with contextlib.aclosing(_gathered(chunks)) as batches:
             async for batch in batches:
+                if batch:
+                    self._answered()
                 lines = decoder.feed(b"".join(batch))
                 if follow and exact:
                     lines = repeats.dropped(lines)
@@ -228,15 +248,20 @@ class _LogReader:
     def _is_at(self, stamp: str | None) -> bool:
         return self._position is not None and self._position.stamp == stamp
 
-    async def _last_stamp(self, engine: Engine) -> str | None:
+    async def last_stamp(self, engine: Engine) -> str | None:
         """The stamp of the last line that was logged before now; None if there is none."""
         answer: bytes = await engine.call(
-            lambda client: b"".join(_open(client, self._id, None, follow=False, tail="1")),
+            lambda client: _open(client, self._id, None, follow=False, tail="1").content,
             doing="reading the container's log",
         )
+        self._answered()
         decoder = self._decoder(engine)
         lines = decoder.feed(answer) + decoder.finish()
         return lines[-1].stamp if lines else None
+
+    def _answered(self) -> None:
+        if self._on_answer is not None:
+            self._on_answer()
 
     def _decoder(self, engine: Engine) -> LineDecoder:
         return LineDecoder(framed=not self._tty, shared_stamps=not engine.facts.podman)
@@ -260,7 +285,7 @@ def _open(
     *,
     follow: bool,
     tail: str = "all",
-) -> Iterator[bytes]:
+) -> Any:
     # The SDK's own `logs` hides which output a line is from, and takes the answer byte by byte.
     api: Any = client.api
     response = api._get(
@@ -276,8 +301,7 @@ def _open(
         stream=True,
     )
     api._raise_for_status(response)
-    chunks: Iterator[bytes] = response.iter_content(None)
-    return chunks
+    return response
 
 
 async def _gathered(

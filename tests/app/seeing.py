@@ -19,9 +19,15 @@ def screen_text(app: App[Any]) -> str:
     return "\n".join(row.crop(0, width).text for row in rows)
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "") -> None:
+async def until(
+    pilot: Pilot[Any],
+    condition: Callable[[], object],
+    what: str = "",
+    *,
+    within_s: float = DEADLINE_S,
+) -> None:
     """Wait until the condition holds."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"never: {what}\n{screen_text(pilot.app)}")

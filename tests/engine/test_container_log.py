@@ -18,20 +18,23 @@ import docker
 import pytest
 from docker.models.containers import Container
 from docker.types import LogConfig
+from filelock import FileLock
 
 from tests.engine.conftest import copy_image
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
+from tests.engine.serving import docker_services
 from tests.engine.spooling import copied, engines_log, spooling, state, text_lines
 from torbiz_tui.config import Config
-from torbiz_tui.environments.docker.container_log import Spool
+from torbiz_tui.environments.docker import container_log as keeping
+from torbiz_tui.environments.docker.container_log import Spool, copy_rest, spooled_lines
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import LABEL_ROLE
 from torbiz_tui.environments.docker.log_lines import Position, StampedLine
 from torbiz_tui.environments.docker.log_stream import container_lines, container_log
 from torbiz_tui.environments.docker.records import ROLE_SEEDER
 from torbiz_tui.logs.following import follow
-from torbiz_tui.logs.writing import write_failures
+from torbiz_tui.logs.writing import start_logging, write_failures
 from torbiz_tui.paths import Paths
 
 pytestmark = pytest.mark.engine
@@ -317,6 +320,127 @@ async def test_a_full_disk_is_told_once_and_nothing_is_missing_afterwards(
     assert len(write_failures) == 1
     write_failures.clear()
     assert copied(paths.home) == engines_log(container)
+
+
+def texts_of(home: Path) -> list[str]:
+    return [line.partition(" ")[2] for line in copied(home)]
+
+
+async def test_a_long_log_is_whole_before_its_container_is_removed(
+    client: docker.DockerClient, run: Callable[..., Container], paths: Paths
+) -> None:
+    container = run(f"seq 1 {MANY}", labels={LABEL_ROLE: ROLE_SEEDER})
+    container.wait()
+    services = docker_services(paths.home, "none", str(container.name))
+    driver = services.environment.hosting
+    record = await driver.find_server()
+    assert record is not None
+    # Others read at the same time, as the app does.
+    readers = [asyncio.create_task(_read(driver.server_lines(record))) for _ in range(2)]
+    await driver.forget_server(record)
+    assert texts_of(paths.home) == [str(number) for number in range(1, MANY + 1)]
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get(str(container.id))
+    await asyncio.wait_for(asyncio.gather(*readers), 60)
+    assert write_failures == []
+    await services.close()
+
+
+async def _read(log: AsyncIterator[list[str]]) -> None:
+    async for _ in log:
+        pass
+
+
+async def test_before_a_container_is_removed_another_process_may_finish_its_copy(
+    engine: Engine, finder: EngineFinder, run: Callable[..., Container], paths: Paths
+) -> None:
+    container = run(f"seq 1 {MANY}")
+    container.wait()
+    other = spooling(paths.home, engine.endpoint.address, container)
+    await until(lambda: copied(paths.home), "nothing is copied")
+    await copy_rest(finder, paths, str(container.id), str(container.name))
+    container.remove()
+    assert other.wait(30) == 0
+    assert texts_of(paths.home) == [str(number) for number in range(1, MANY + 1)]
+    assert write_failures == []
+
+
+async def test_what_could_not_be_copied_is_told(
+    finder: EngineFinder,
+    run: Callable[..., Container],
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "_OTHERS_STUCK_S", 0.5)
+    start_logging(paths)
+    write_failures.clear()
+    container = run("seq 1 3; until test -e /go; do sleep 0.1; done; seq 4 6")
+    await until(lambda: len(engines_log(container)) == 3, "nothing is logged")
+    await spool(paths, finder, container).run(follow=False)
+    container.exec_run(["touch", "/go"])
+    container.wait()
+    log = engines_log(container)
+    assert copied(paths.home) == log[:3]
+    third, last = (log[at].partition(" ")[0] for at in (2, 5))
+    # A process that holds the lock and does nothing.
+    with FileLock(paths.run / "container-log.lock"):
+        await copy_rest(finder, paths, str(container.id), str(container.name))
+        (told,) = write_failures
+        assert told == (
+            f"container.log lacks the lines up to {last} that came after {third}"
+            f" of the container {container.name} ({str(container.id)[:12]})."
+        )
+        assert told in (paths.logs / "app.log").read_text()
+        batches = spooled_lines(finder, paths, str(container.id), "it")
+        got = [line async for batch in batches for line in batch]
+        assert got == [str(number) for number in range(1, 7)]
+        assert "container.log is not whole yet" in (paths.logs / "app.log").read_text()
+    write_failures.clear()
+    await copy_rest(finder, paths, str(container.id), str(container.name))
+    assert copied(paths.home) == log
+    # Nothing is missing, whoever holds the lock.
+    with FileLock(paths.run / "container-log.lock"):
+        await copy_rest(finder, paths, str(container.id), str(container.name))
+    assert write_failures == []
+
+
+async def test_a_disk_that_stays_full_holds_up_nobody_and_is_told(
+    finder: EngineFinder, run: Callable[..., Container], small_disk: Path
+) -> None:
+    paths = Paths(small_disk / "home")
+    paths.ensure()
+    container = run("seq 1 20000")
+    container.wait()
+    (paths.run / "container-log.lock").touch()
+    filler = small_disk / "filler"
+    room = os.statvfs(small_disk)
+    filler.write_bytes(b"x" * (room.f_bavail * room.f_frsize))
+    write_failures.clear()
+    async with asyncio.timeout(30):
+        await copy_rest(finder, paths, str(container.id), str(container.name))
+    full, lacking = write_failures
+    assert "No space left on device" in full
+    assert lacking.startswith("container.log lacks the lines up to 2")
+    write_failures.clear()
+    assert copied(paths.home) == []
+    filler.unlink()
+    await copy_rest(finder, paths, str(container.id), str(container.name))
+    assert copied(paths.home) == engines_log(container)
+
+
+async def test_a_copy_that_is_cancelled_leaves_the_lock_to_the_next(
+    finder: EngineFinder, run: Callable[..., Container], paths: Paths
+) -> None:
+    container = run(f"seq 1 {MANY}")
+    container.wait()
+    copying = asyncio.create_task(copy_rest(finder, paths, str(container.id), str(container.name)))
+    await until(lambda: copied(paths.home), "nothing is copied")
+    copying.cancel()
+    await asyncio.wait([copying])
+    assert copying.cancelled()
+    assert 0 < len(copied(paths.home)) < MANY
+    await copy_rest(finder, paths, str(container.id), str(container.name))
+    assert texts_of(paths.home) == [str(number) for number in range(1, MANY + 1)]
 
 
 @pytest.mark.parametrize("kind", ["killed", "stopped"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ from torbiz_tui.environments.docker.engine import EngineFinder
 from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.log_file import LOG_NAME, ContainerLogFile
 from torbiz_tui.environments.docker.log_lines import Position, StampedLine, advance
-from torbiz_tui.environments.docker.log_stream import container_lines, container_log
+from torbiz_tui.environments.docker.log_stream import container_lines, container_log, last_stamp
 from torbiz_tui.environments.docker.watching import look_at
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.rotation import keep_bounded
@@ -29,7 +30,13 @@ T = TypeVar("T")
 _LOCK_POLL_S = 0.2
 _DISK_POLL_S = 2.0
 _LOOK_S = 2.0
-_REST_S = 3.0
+# A copy goes on for as long as it gets on: so often it is looked at, so long nothing may happen.
+_WATCH_S = 0.1
+_STUCK_S = 3.0
+# Another process may first have to read again, unseen, what it has copied already.
+_OTHERS_STUCK_S = 10.0
+_REST_S = 60.0
+_LAST_STAMP_S = 3.0
 
 
 class Spool:
@@ -53,6 +60,8 @@ class Spool:
         self._target = paths.logs / LOG_NAME
         self._file = ContainerLogFile(self._target, name, container_id, max_bytes=max_bytes)
         self._position: Position | None = None
+        self._steps = 0
+        self._waits = False
         self._told = False
 
     async def run(self, *, follow: bool = True) -> None:
@@ -67,7 +76,9 @@ class Spool:
             return
         try:
             self._position = await self._write(self._file.position)
-            log = container_log(self._finder, self._id, self._position, follow=follow)
+            log = container_log(
+                self._finder, self._id, self._position, follow=follow, on_answer=self._step
+            )
             async with contextlib.aclosing(log) as batches:
                 async for batch in batches:
                     if batch:
@@ -76,16 +87,42 @@ class Spool:
             self._file.close()
             lock.release()
 
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """What changes whenever it gets on, or whoever copies while it waits for the lock."""
+        if not self._waits:
+            return (self._steps,)
+        try:
+            status = self._target.stat()
+        except OSError:
+            return (self._steps,)
+        return (self._steps, status.st_ino, status.st_size)
+
+    @property
+    def stuck_after_s(self) -> float:
+        """After how many seconds without progress there is nothing to hope for any more."""
+        return _OTHERS_STUCK_S if self._waits else _STUCK_S
+
+    async def reached(self) -> Position | None:
+        """How far the file goes now. Raises OSError."""
+        return await asyncio.to_thread(self._file.position)
+
+    def _step(self) -> None:
+        self._steps += 1
+
     async def _lock(self, *, wait: bool) -> BaseFileLock | None:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._paths.run / "container-log.lock")
         while True:
             try:
-                return lock.acquire(timeout=0).lock
+                taken = lock.acquire(timeout=0).lock
+                self._waits = False
+                return taken
             except Timeout:
                 if not wait:
                     return None
+                self._waits = True
             except OSError as error:
                 self._tell(error)
                 if not wait:
@@ -111,6 +148,7 @@ class Spool:
                 self._tell(error)
                 await asyncio.sleep(_DISK_POLL_S)
                 continue
+            self._step()
             if self._told:
                 self._told = False
                 logger("docker").info("%s is written again", self._target)
@@ -132,28 +170,83 @@ async def spooled_lines(
     finder: EngineFinder, paths: Paths, container_id: str, name: str
 ) -> AsyncGenerator[list[str], None]:
     """As `container_lines`; container.log is kept at the same time, and whole at the end."""
-    spool = asyncio.create_task(_run(Spool(finder, paths, container_id, name)), name="spool")
+    spool = Spool(finder, paths, container_id, name)
+    copying = asyncio.create_task(_run(spool), name="spool")
     # The server in the container writes a log of its own, too.
     bounding = asyncio.create_task(keep_bounded(paths.logs / SEEDER_LOG), name="bound")
     try:
         async with contextlib.aclosing(container_lines(finder, container_id)) as batches:
             async for batch in batches:
                 yield batch
-        await asyncio.wait([spool], timeout=_REST_S)
+        if why := await _given_up(copying, spool):
+            logger("docker").warning(
+                "container.log is not whole yet: %s The rest is copied when somebody looks at it,"
+                " or before the container %s is removed.",
+                why,
+                name,
+            )
     finally:
-        spool.cancel()
+        copying.cancel()
         bounding.cancel()
-        await asyncio.wait([spool, bounding])
+        await asyncio.wait([copying, bounding])
 
 
 async def copy_rest(finder: EngineFinder, paths: Paths, container_id: str, name: str) -> None:
     """Copy what container.log still lacks of a container that has ended, before it is removed.
 
-    Takes a few seconds at most; what keeps it from that is logged.
+    Goes on for as long as lines come and are written, a minute at most. What it could not copy is
+    told to the person and logged.
     """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_REST_S):
-            await _run(Spool(finder, paths, container_id, name))
+    spool = Spool(finder, paths, container_id, name)
+    copying = asyncio.create_task(_run(spool), name="copy the rest")
+    try:
+        why = await _given_up(copying, spool)
+    finally:
+        copying.cancel()
+        await asyncio.wait([copying])
+    if copying.cancelled() or not copying.result():
+        missing = await _missing(finder, spool, container_id)
+        if missing:
+            text = f"container.log {missing} of the container {name} ({container_id[:12]})."
+            write_failures.append(text)
+            logger("docker").warning("%s %s", text, why or "Docker did not give them.")
+
+
+async def _given_up(copying: asyncio.Task[bool], spool: Spool) -> str:
+    """Wait for a copy for as long as it gets on; why it is hopeless, empty when it has ended."""
+    began = time.monotonic()
+    seen, quiet_s = spool.progress, 0.0
+    while quiet_s < spool.stuck_after_s:
+        # Counted in looks: in a time when this process was stopped nothing could get on.
+        await asyncio.wait([copying], timeout=_WATCH_S)
+        if copying.done():
+            return ""
+        if time.monotonic() - began > _REST_S:
+            return f"It could not be copied in {_REST_S:.0f} s."
+        now = spool.progress
+        quiet_s = quiet_s + _WATCH_S if now == seen else 0.0
+        seen = now
+    return f"For {quiet_s:.0f} s nothing was read or written."
+
+
+async def _missing(finder: EngineFinder, spool: Spool, container_id: str) -> str:
+    """`lacks the lines after …`: what was not copied; empty when it turns out that all was."""
+    from docker.errors import APIError
+
+    there: str | None = ""
+    exact = True
+    with contextlib.suppress(APIError, TorbizError, TimeoutError):
+        async with asyncio.timeout(_LAST_STAMP_S):
+            there = await last_stamp(finder, container_id)
+            # Podman's stamps stand for many lines.
+            exact = not (await finder.engine()).facts.podman
+    here: Position | None = None
+    with contextlib.suppress(OSError):
+        here = await spool.reached()
+    if there is None or (exact and here is not None and here.stamp == there):
+        return ""
+    lacks = f"lacks the lines up to {there}" if there else "may lack the last lines"
+    return f"{lacks} that came after {here.stamp}" if here is not None else lacks
 
 
 class ContainerLog:
@@ -194,8 +287,11 @@ class ContainerLog:
         return Spool(self._finder, self._paths, state.id, state.name)
 
 
-async def _run(spool: Spool) -> None:
+async def _run(spool: Spool) -> bool:
+    """Copy the log; whether it came to its end. What the engine refuses is logged."""
     try:
         await spool.run()
     except TorbizError as error:
         logger("docker").warning("container.log is not written: %s", error)
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Who holds which block of a model in its swarm."""

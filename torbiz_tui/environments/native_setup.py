@@ -169,7 +169,11 @@ def _python_instruction() -> str:
 
 
 class StackStep(Step):
-    """Petals and all that it needs, in the managed venv."""
+    """Petals and all that it needs, in the managed venv.
+
+    Doing it again although all is there removes the venv and installs everything anew: files of
+    packages may be damaged that are there by name.
+    """
 
     id = "petals"
     title = "Petals and its stack"
@@ -191,9 +195,9 @@ class StackStep(Step):
         return CheckResult.ready(f"Installed ({stamp.torch} build of torch)")
 
     async def apply(self, report: Reporter) -> None:
-        async with self._stack.locked(report):
+        async with self._stack.locked(report) as waited:
             # Another program may have installed it while this one waited.
-            if (await self.check()).readiness == "ready":
+            if waited and (await self.check()).readiness == "ready":
                 return
             found = await self._search.last()
             if found.chosen is None:
@@ -253,7 +257,7 @@ class VerifyStep(Step):
             raise TorbizError(
                 "Petals cannot be imported.",
                 why=str((result or {}).get("error", ended.sentence())),
-                remedy="Retry the step before, which installs the stack anew.",
+                remedy="Let Setup install the stack anew.",
                 details=ended.last_lines,
             )
         self._stack.write_stamp(

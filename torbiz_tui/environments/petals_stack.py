@@ -135,24 +135,24 @@ class PetalsStack:
             raise not_ready()
 
     @asynccontextmanager
-    async def locked(self, report: Reporter) -> AsyncIterator[None]:
-        """Hold the lock of the installation; waits for another program that has it."""
+    async def locked(self, report: Reporter) -> AsyncIterator[bool]:
+        """Hold the lock of the installation; gives whether another program had it first."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._paths.run / "setup.lock")
-        told = False
+        waited = False
         while True:
             try:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                if not told:
-                    told = True
+                if not waited:
+                    waited = True
                     report.output("Another torbiz-tui is installing; waiting for it to finish.")
                 report.progress(None, "Another torbiz-tui is installing; waiting")
                 await asyncio.sleep(_LOCK_POLL_S)
         try:
-            yield
+            yield waited
         finally:
             lock.release()
 
@@ -174,7 +174,7 @@ class PetalsStack:
 
             # One that a program uses goes on with what it has loaded.
             await SharedRunners(self._paths).end_unused()
-            report.output(f"Removing the unfinished or outdated {self._paths.env}")
+            report.output(f"Removing {self._paths.env}")
             await asyncio.to_thread(shutil.rmtree, self._paths.env)
         report.progress(None, "Creating the venv")
         await self._uv(

@@ -120,6 +120,7 @@ def explain_uv_failure(lines: Sequence[str], code: int) -> TorbizError:
             remedy=symptom.remedy,
             code=symptom.error_code,
             details=evidence,
+            symptom=symptom.id,
         )
     return TorbizError(
         f"uv failed with exit code {code}.",

@@ -78,9 +78,20 @@ async def _on_setup(screen: Screen[Any], action: Action) -> None:
 
     await screen.run_action("app.go('setup')")
     setup = screen.app.screen
-    if isinstance(setup, SetupScreen):
+    if not isinstance(setup, SetupScreen):
+        return
+    if action is Action.REINSTALL_STACK and _serves_from_stack(setup.services):
+        setup.notice.show_text(
+            "The server that runs here uses that environment: stop it first (F2, then x)."
+        )
+    else:
         anew = action is not Action.START_DOCKER
         setup.do_step(_SETUP_STEPS[action], anew=anew, note=_NOTES.get(action, ""))
+
+
+def _serves_from_stack(services: Services) -> bool:
+    state = services.sharing.state
+    return state.active and state.container is None
 
 
 async def _on_share(screen: Screen[Any], services: Services, told: Explanation) -> None:

@@ -19,10 +19,12 @@ from torbiz_tui.setup.plan import StepOutput, StepState, StepStatus
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.durations import memory
 from torbiz_tui.widgets.log_pane import LogPane
+from torbiz_tui.widgets.notice import EXPLAINS
 from torbiz_tui.widgets.step_list import MARKS, StepList
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
+    from torbiz_tui.troubleshooting.symptom import Explanation
 
 _TICK_S = 0.5
 _OUTPUT_LINES = 2_000
@@ -185,6 +187,8 @@ class SetupScreen(ModeScreen):
             parts.append(f"\n  {status.detail}")
         if status.instruction:
             parts.append((f"\n→ {status.instruction}", "bold"))
+        if status.known is not None:
+            parts.append((f"\n  {EXPLAINS}", "dim"))
         if status.needs:
             parts.append(("\n  Needs: ", "dim"))
             by_id = {other.id: other for other in self._plan.statuses}
@@ -310,6 +314,12 @@ class SetupScreen(ModeScreen):
                 return status.state in _RETRIABLE
             return not status.state.lets_on
         return super().check_action(action, parameters)
+
+    def problem(self) -> Explanation | None:
+        """That of the message, else that which made the selected step fail."""
+        steps = self.query(StepList)
+        status = steps.first().selected if steps else None
+        return super().problem() or (status.known if status is not None else None)
 
     def would_lose(self) -> list[str]:
         """A step that is at work would have to begin again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,10 +14,14 @@ from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.errors import ExitCode, TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
+from torbiz_tui.setup.failures import known_failure
 from torbiz_tui.setup.step import CheckResult, Readiness, Reporter, Step
+from torbiz_tui.troubleshooting.recognising import reason
+from torbiz_tui.troubleshooting.symptom import Explanation
 
 CHECK_TIMEOUT_S = 30.0
 OUTPUT_LINES_KEPT = 2_000
+_LINES_LOOKED_AT = 200
 
 
 class StepState(StrEnum):
@@ -45,7 +50,10 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class StepStatus:
-    """A step as the interface shows it; `elapsed_s` stands still once it is done."""
+    """A step as the interface shows it; `elapsed_s` stands still once it is done.
+
+    `known` is the known problem that made it fail.
+    """
 
     id: str
     title: str
@@ -54,6 +62,7 @@ class StepStatus:
     state: StepState = StepState.WAITING
     detail: str = ""
     instruction: str = ""
+    known: Explanation | None = None
     fraction: float | None = None
     started: float | None = None
     elapsed_s: float = 0.0
@@ -108,6 +117,9 @@ class SetupPlan:
             step.id: StepStatus(step.id, step.title, step.needs, step.optional) for step in steps
         }
         self._output: dict[str, list[str]] = {step_id: [] for step_id in self._order}
+        self._printed: dict[str, deque[str]] = {
+            step_id: deque(maxlen=_LINES_LOOKED_AT) for step_id in self._order
+        }
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._to_apply: set[str] = set()
         self._to_redo: set[str] = set()
@@ -225,7 +237,15 @@ class SetupPlan:
         else:
             self._to_apply.difference_update(idle)
         for step_id in idle:
-            self._set(step_id, state=StepState.WAITING, detail="", instruction="", fraction=None)
+            self._printed[step_id].clear()
+            self._set(
+                step_id,
+                state=StepState.WAITING,
+                detail="",
+                instruction="",
+                known=None,
+                fraction=None,
+            )
         for step_id in idle:
             self._tasks[step_id] = asyncio.create_task(
                 self._run_step(step_id), name=f"setup step {step_id}"
@@ -271,13 +291,18 @@ class SetupPlan:
 
     def _fail(self, step_id: str, error: TorbizError) -> None:
         blocked = error.exit_code is ExitCode.BLOCKED
+        known = known_failure(error, self._printed[step_id], self._steps[step_id])
+        # An error that was made from a symptom says it already.
+        added = known if known is not None and not error.symptom else None
+        why = reason(added, error.what) if added is not None else ""
         for line in error.lines():
             self._record_output(step_id, line)
         self._set(
             step_id,
             state=StepState.BLOCKED if blocked else StepState.FAILED,
-            detail=" ".join(part for part in (error.what, error.why) if part),
-            instruction=error.remedy,
+            detail=" ".join(part for part in (error.what, error.why, why) if part),
+            instruction=added.remedy if added is not None else error.remedy,
+            known=known,
             fraction=None,
         )
 
@@ -347,6 +372,7 @@ class SetupPlan:
         clean = sanitize_line(line)
         kept = self._output[step_id]
         kept.append(clean)
+        self._printed[step_id].append(clean)
         if len(kept) > OUTPUT_LINES_KEPT:
             del kept[: len(kept) - OUTPUT_LINES_KEPT]
         logger("setup").info("[%s] %s", step_id, clean)

@@ -62,13 +62,14 @@ class Step(ABC):
 
     `check` must be quick and change nothing. `apply` does the work, may be cancelled at any
     await, and raises TorbizError; after it, `check` is asked again. `apply` must be safe to repeat
-    after having been killed anywhere.
+    after having been killed anywhere. `in_container`: what it brings is in a container's image.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[bool] = False
+    in_container: ClassVar[bool] = False
 
     @abstractmethod
     async def check(self) -> CheckResult:

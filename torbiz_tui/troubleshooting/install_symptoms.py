@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torbiz_tui.troubleshooting.symptom import LOGS, STACK, Action, Machine, Place, Symptom
 
-_PINNED = "Do Setup's step for Petals again: it installs the versions that fit together."
+_ANEW = "(the app offers it; or `torbiz-tui clean --env`, then `torbiz-tui setup`)"
+_PINNED = f"Let Setup install Petals anew, in the versions that fit together {_ANEW}."
 _PINNED_ON = {
     Machine.DOCKER_DESKTOP: "Build the image anew (the Docker panel, or Setup): it holds the"
     " versions that fit together. What runs outside of it, Setup's step for Petals installs anew.",
@@ -139,8 +140,8 @@ INSTALL_SYMPTOMS = (
             "GPU sharing fails with Python errors",
         ),
         cause="The image, or the managed environment, was changed, or its installation broke off.",
-        remedy="Do Setup's step for Petals again, or build the image anew; no `docker system prune"
-        " -a` is needed for either.",
+        remedy=f"Let Setup install Petals anew {_ANEW}, or build the image anew; no `docker system"
+        " prune -a` is needed for either.",
         remedies={
             Machine.DOCKER_DESKTOP: "Build the image anew (the Docker panel, or Setup). No `docker"
             " system prune -a` is needed: it would take the images of your other projects too.",

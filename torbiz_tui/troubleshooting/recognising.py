@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.troubleshooting.install_symptoms import INSTALL_SYMPTOMS
 from torbiz_tui.troubleshooting.machine import this_machine
 from torbiz_tui.troubleshooting.matching import evidence, explanation, find, match
@@ -28,12 +29,13 @@ def recognise(
     lines: Sequence[str], place: Place, severity: Severity | None = None, *, in_container: bool
 ) -> Explanation | None:
     """The most telling of what lines show that belong together, with the last that shows it."""
-    shown = [evidence(line) for line in lines]
-    symptom = find("\n".join(shown), place, severity)
+    clean = [sanitize_line(line) for line in lines]
+    symptom = find("\n".join(clean), place, severity)
     if symptom is None:
         return None
-    line = next((line for line in reversed(shown) if symptom.expression.search(line)), "")
-    return where_installed(explanation(symptom, line, this_machine()), in_container=in_container)
+    line = next((line for line in reversed(clean) if symptom.expression.search(line)), "")
+    told = explanation(symptom, evidence(line), this_machine())
+    return where_installed(told, in_container=in_container)
 
 
 def where_installed(told: Explanation, *, in_container: bool) -> Explanation:
@@ -68,9 +70,9 @@ def explained(error: TorbizError) -> Explanation | None:
     """What is known of an error; None where it was not made from a symptom."""
     for symptom in SYMPTOMS:
         if symptom.id == error.symptom:
-            said = [evidence(line) for line in (*error.details, error.why, error.what)]
+            said = [sanitize_line(line) for line in (*error.details, error.why, error.what)]
             line = next((line for line in said if symptom.expression.search(line)), error.what)
-            told = explanation(symptom, line, this_machine())
+            told = explanation(symptom, evidence(line), this_machine())
             return where_installed(told, in_container=False)
     return None
 

@@ -29,6 +29,7 @@ def build_failure(output: BuildOutput) -> TorbizError:
         else "setup.log has the whole output; try again, or mend what it names.",
         code=cause.error_code if cause is not None else "build_failed",
         details=(*lines[-_SHOWN_LINES:], *([said] if said else [])),
+        symptom=cause.id if cause is not None else "",
     )
 
 

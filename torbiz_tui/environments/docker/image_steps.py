@@ -34,6 +34,7 @@ class ImageStep(Step):
 
     id = "image"
     title = "Docker image"
+    in_container = True
     needs = ("docker-engine",)
 
     def __init__(self, image: PetalsImage, finder: EngineFinder) -> None:
@@ -78,6 +79,7 @@ class ContainerVerifyStep(Step):
 
     id = "container"
     title = "Container verification"
+    in_container = True
     needs = ("image",)
 
     def __init__(

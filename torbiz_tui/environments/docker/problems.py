@@ -207,5 +207,6 @@ def refusal(text: str, *, doing: str) -> TorbizError:
             why=words,
             remedy=symptom.remedy,
             code=symptom.error_code,
+            symptom=symptom.id,
         )
     return TorbizError(f"Docker refused while {doing}.", why=words, code="docker_failed")

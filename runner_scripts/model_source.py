@@ -24,7 +24,12 @@ __all__ = [
 
 _RELEASE_TYPES = ("bloom", "falcon", "llama")
 # What Petals' own configurations name `block_prefix`; it is what parameters of blocks begin with.
-_BLOCK_PREFIXES = {"bloom": "h", "falcon": "transformer.h", "llama": "model.layers"}
+_BLOCK_PREFIXES = {
+    "bloom": "h",
+    "falcon": "transformer.h",
+    "llama": "model.layers",
+    "mixtral": "model.layers",
+}
 
 
 def supported_types() -> tuple[str, ...]:

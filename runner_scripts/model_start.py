@@ -36,7 +36,7 @@ def start_model(options: argparse.Namespace, status: Callable[[str], None]) -> C
         config = load_config(model)
         prompt_format = _load_prompt_format(model, options.model_name)
     except ModelError as error:
-        raise ChatError(error.code, str(error)) from error
+        raise ChatError(error.code, error.sentence) from error
     if options.local:
         status("loading")
         return _load_locally(options, model, config, prompt_format)
@@ -81,7 +81,7 @@ def _load_locally(
     except Exception as error:
         traceback.print_exc()
         known = explain_model_error(error, model)
-        raise ChatError(known.code, str(known)) from error
+        raise ChatError(known.code, known.sentence) from error
 
 
 def _join_swarm(

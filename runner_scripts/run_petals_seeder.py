@@ -19,8 +19,10 @@ from typing import Any
 
 import process_signals
 from log_lines import copy_stderr_to, runner_logger
+from model_download import LogListener, ModelDownload
 from model_source import (
     ModelError,
+    block_prefix,
     derive_dht_prefix,
     explain_model_error,
     hub_token,
@@ -128,6 +130,9 @@ def _create_server(options: argparse.Namespace) -> Any:
         prefix = derive_dht_prefix(model)
     if prefix is not None:  # Petals itself says this only for a prefix that it derived
         logger.info("Using DHT prefix: %s", prefix)
+    cache = _cache(options)
+    if not Path(model).is_dir():
+        _download(model, cache, config, blocks, options)
     small = device.type == "cpu" and config.hidden_size <= SMALL_HIDDEN_SIZE
     if small or not torch.backends.openmp.is_available():
         torch.set_num_threads(1)  # without OpenMP the server would freeze after forks
@@ -141,7 +146,7 @@ def _create_server(options: argparse.Namespace) -> Any:
         num_handlers=options.num_handlers or _default_handlers(device.type),
         attn_cache_tokens=options.attn_cache_tokens,
         torch_dtype=_choose_dtype(options.torch_dtype, config, device, torch),
-        cache_dir=str(options.cache_dir.expanduser()) if options.cache_dir else None,
+        cache_dir=str(cache),
         max_disk_space=options.max_disk_space,
         device=device,
         update_period=options.update_period,
@@ -162,6 +167,37 @@ def _create_server(options: argparse.Namespace) -> Any:
         arguments["reachable_via_relay"] = False
         logger.info("This server is accessible directly")
     return petals_server.Server(**arguments)
+
+
+def _cache(options: argparse.Namespace) -> Path:
+    """The folder of downloaded blocks, as Petals finds it."""
+    if options.cache_dir is not None:
+        return Path(options.cache_dir).expanduser()
+    return Path(importlib.import_module("petals.utils.disk_cache").DEFAULT_CACHE_DIR)
+
+
+def _download(
+    model: str, cache: Path, config: Any, blocks: dict[str, Any], options: argparse.Namespace
+) -> None:
+    """Download the blocks now where they are known, otherwise when Petals has chosen them."""
+    download = ModelDownload(
+        model,
+        cache,
+        LogListener(),
+        token=hub_token(),
+        allow_pickled=options.allow_pickled,
+        max_disk_space=options.max_disk_space,
+        patience_s=options.download_patience,
+    )
+    prefix = block_prefix(config.model_type)
+    if known := blocks.get("block_indices"):
+        first, end = (int(part) for part in known.split(":"))
+        download.ensure([f"{prefix}.{index}." for index in range(first, end)])
+    else:
+        download.check()
+    block_downloads = importlib.import_module("block_downloads")
+    block_downloads.download_before_loading(download, prefix)
+    block_downloads.load_through(download)
 
 
 def _initial_peers(options: argparse.Namespace, petals: Any) -> list[str]:
@@ -233,6 +269,9 @@ def _serve(server: Any, stop_signals: _StopSignals) -> int:
         server.run()
     except KeyboardInterrupt:
         pass
+    except ModelError as error:
+        logger.error("%s", error)
+        code = 1
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         detail = " ".join(str(error).split())[:300]

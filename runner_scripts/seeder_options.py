@@ -88,6 +88,17 @@ def _parser() -> OneSentenceParser:
     add("--request-timeout", type=number(1, 3600), default=180.0, help="seconds")
     add("--cache-dir", type=Path, help="folder of downloaded blocks (default: PETALS_CACHE)")
     add(
+        "--allow-pickled",
+        action="store_true",
+        help="take weights that can run code when they are loaded, where there are no safetensors",
+    )
+    add(
+        "--download-patience",
+        type=number(0, 86_400),
+        default=120.0,
+        help="seconds to go on trying while the hub does not answer",
+    )
+    add(
         "--no-rewind",
         dest="rewind",
         action="store_false",

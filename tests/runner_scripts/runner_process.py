@@ -51,10 +51,18 @@ def run_script(
 
 
 class RunnerProcess:
-    """A started script: its stderr lines, and its stdout lines as JSON events."""
+    """A started script: its stderr lines, and its stdout lines as JSON events.
+
+    `online`: it may ask the hub that HF_ENDPOINT names.
+    """
 
     def __init__(
-        self, python: Path | str, script: str, *arguments: str, ignore_sigint: bool = False
+        self,
+        python: Path | str,
+        script: str,
+        *arguments: str,
+        ignore_sigint: bool = False,
+        online: bool = False,
     ) -> None:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignore_sigint else None
         try:
@@ -63,7 +71,7 @@ class RunnerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=runner_environment(),
+                env=runner_environment(HF_HUB_OFFLINE="0" if online else "1"),
                 start_new_session=True,
             )
         finally:
@@ -174,7 +182,12 @@ class ServerProcess(RunnerProcess):
     """A server of the tiny model, on loopback."""
 
     def __init__(
-        self, python: Path, model: Path, *arguments: str, ignore_sigint: bool = False
+        self,
+        python: Path,
+        model: Path,
+        *arguments: str,
+        ignore_sigint: bool = False,
+        online: bool = False,
     ) -> None:
         self.port = free_port()
         super().__init__(
@@ -188,6 +201,7 @@ class ServerProcess(RunnerProcess):
             "1",
             *arguments,
             ignore_sigint=ignore_sigint,
+            online=online,
         )
 
     def wait_serving(self) -> ServerProcess:

@@ -1,0 +1,27 @@
+"""Splits a checkpoint into many small safetensors files; run with the Petals environment.
+
+Usage: make_sharded_model.py SOURCE FOLDER. Only for the tests of downloads.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from transformers import LlamaForCausalLM  # type: ignore[import-not-found]
+
+SHARD_SIZE = "400KB"
+
+
+def main(source: Path, folder: Path) -> None:
+    """Write the same model in files of at most SHARD_SIZE, with their index."""
+    model = LlamaForCausalLM.from_pretrained(source)
+    model.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD_SIZE)
+    for file in source.iterdir():
+        if file.suffix == ".json" and not (folder / file.name).exists():
+            shutil.copy(file, folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -71,7 +71,9 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     autostart, _run = on_linux(tmp_path)
     program = tmp_path / "a b%d"
     program.symlink_to("/bin/true")
-    switch_on(autostart, [str(program), "--home", '/h/100% "$me"', "share", "--wait"])
+    start = [str(program), "--home", '/h/100% "$me"', "share", "--wait"]
+    log = tmp_path / "autostart.log"
+    autostart.switch_on(start, [str(program), "stop"], stop_grace_s=20.0, log=log)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(autostart.file)],
         capture_output=True,

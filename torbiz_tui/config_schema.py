@@ -24,10 +24,12 @@ from torbiz_tui.config_values import (
     is_blocks,
     is_container_name,
     is_device,
+    is_dht_prefix,
     is_engine_address,
     is_host,
     is_peer_address,
     is_public_name,
+    is_swarm_name,
     is_throughput,
 )
 
@@ -64,6 +66,16 @@ class SwarmConfig:
         Flag(),
         "Start a private swarm of your own instead of joining one. Excludes initial_peers.",
         "--new-swarm",
+    )
+    name: str = _key(
+        "",
+        Text("1 to 40 letters, digits, and _ . - between them, or empty", is_swarm_name),
+        "Name by which a private swarm is remembered (`torbiz-tui swarms`); empty takes the model's.",
+    )
+    dht_prefix: str = _key(
+        "",
+        Text("a name without dots and blanks, or empty", is_dht_prefix),
+        "What the swarm calls the blocks of `model`, where that is not derived from its name.",
     )
 
 

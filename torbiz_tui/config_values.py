@@ -374,6 +374,16 @@ def is_public_name(text: str) -> bool:
     return len(text) <= 100 and text.isprintable()
 
 
+def is_swarm_name(text: str) -> bool:
+    """Whether it may name a swarm; empty is no name."""
+    return re.fullmatch(r"|[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", text) is not None
+
+
+def is_dht_prefix(text: str) -> bool:
+    """Whether it may begin the names of blocks in a swarm; empty leaves them to Petals."""
+    return re.fullmatch(r"[^\s.]{0,200}", text) is not None
+
+
 def is_address(text: str) -> bool:
     """Whether it has the form of a multiaddress."""
     match = _ADDRESS.fullmatch(text)

@@ -21,6 +21,8 @@ COMMANDS = (
     "status",
     "stop",
     "autostart",
+    "invite",
+    "swarms",
     "ask",
     "api",
     "logs",

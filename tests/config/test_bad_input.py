@@ -32,7 +32,7 @@ def problems(file: Path, content: str | bytes) -> list[str]:
         ),
         (
             "swarm:\n  xyzzy: 1\n",
-            "FILE:2: swarm.xyzzy: this key is not known; known here are initial_peers, new_swarm.",
+            "FILE:2: swarm.xyzzy: this key is not known; known here are initial_peers, new_swarm, name, dht_prefix.",
         ),
         (
             "share:\n\n  port: 65536\n",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.answer_output import JsonOutput, TextOutput
 from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.joining import remember_asked
 from torbiz_tui.commands.output import PROGRAM, OutputClosedError, tell
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
@@ -95,6 +96,7 @@ class _Asking:
                 output.finish("cancelled", self._conversation_id)
             raise
         output.finish("error", self._conversation_id)
+        await remember_asked(self._services)
         return ExitCode.OK
 
     @property

@@ -43,6 +43,10 @@ class Call:
         from torbiz_tui.config import SETTINGS, load_config
 
         overrides = {key: value for key, value in vars(self.options).items() if key in SETTINGS}
+        if {"join", "swarm_name", "swarm.initial_peers"} & vars(self.options).keys():
+            from torbiz_tui.commands.joining import joined
+
+            overrides = joined(self.options, overrides, self.paths)
         loaded = load_config(
             self.config_file,
             overrides,

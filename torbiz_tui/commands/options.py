@@ -65,7 +65,7 @@ def add_json(parser: Parser) -> None:
 
 
 def add_peers(parser: Any) -> None:
-    """Add `--initial-peer`."""
+    """Add `--initial-peer`, `--join` and what else says which swarm is meant."""
     parser.add_argument(
         "--initial-peer",
         dest="swarm.initial_peers",
@@ -73,4 +73,17 @@ def add_peers(parser: Any) -> None:
         default=argparse.SUPPRESS,
         metavar="MADDR",
         help="address of a peer of the swarm, such as /ip4/192.0.2.7/tcp/31337/p2p/Qm…; repeatable",
+    )
+    parser.add_argument(
+        "--join",
+        default=argparse.SUPPRESS,
+        metavar="CODE",
+        help="invite code of a private swarm (torbiz1-…): its peers, and its model",
+    )
+
+
+def add_swarm_name(parser: Any, text: str) -> None:
+    """Add `--swarm`, the name of a known swarm."""
+    parser.add_argument(
+        "--swarm", dest="swarm_name", default=argparse.SUPPRESS, metavar="NAME", help=text
     )

@@ -130,6 +130,7 @@ def _add_sharing(command: Any) -> None:
         "Options that are left out come from the configuration.",
         "share torbiz-demo --new-swarm --wait",
         "share petals-team/StableBeluga2 --blocks 4 --wait --timeout 900",
+        "share --join torbiz1-AE0EaG9tZQEL…",
         "share my-model --initial-peer /ip4/192.0.2.7/tcp/31337/p2p/Qm…",
     )
     share.add_argument(
@@ -155,6 +156,7 @@ def _add_sharing(command: Any) -> None:
         help="start a private swarm of your own",
     )
     add_peers(swarm)
+    add_swarm_name(share, "a known private swarm by its name, or the name of the new one")
     share.add_argument("--wait", action="store_true", help="return when the blocks are served")
     share.add_argument(
         "--anyway", action="store_true", help="share also where not one block seems to fit"
@@ -220,6 +222,7 @@ def _add_ask(command: Any) -> None:
         help="load the model into this machine's memory and ask no swarm",
     )
     add_peers(ask)
+    add_swarm_name(ask, "ask in a known private swarm (see `torbiz-tui swarms`)")
     conversation = ask.add_mutually_exclusive_group()
     conversation.add_argument(
         "--continue",
@@ -256,6 +259,7 @@ def _add_api(command: Any) -> None:
         help="load the model into this machine's memory, and ask no swarm",
     )
     add_peers(api)
+    add_swarm_name(api, "ask in a known private swarm (see `torbiz-tui swarms`)")
 
 
 def _add_looking(command: Any) -> None:

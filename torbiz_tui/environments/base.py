@@ -17,7 +17,8 @@ class ServerSpec:
     `source` is a hub id or a local folder; `model` the name that a person uses for it. `blocks` is
     `auto`, a number, or `A:B` (A included, B not). An empty `initial_peers` without `new_swarm`
     means the public swarm. Tokens are not part of it: they travel in the environment. `fit_note`
-    says how many blocks fit, `fit_warning` that these may not.
+    says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
+    is called here.
     """
 
     model: str
@@ -39,6 +40,7 @@ class ServerSpec:
     update_period_s: int | None = None
     fit_note: str = ""
     fit_warning: str = ""
+    swarm_name: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label."""

@@ -36,6 +36,7 @@ class ShareRequest:
     attn_cache_tokens: int | None = None
     loopback: bool = False
     anyway: bool = False
+    swarm_name: str = ""
 
 
 def require_name(model: str) -> str:
@@ -81,6 +82,7 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         public_name=request.public_name,
         attn_cache_tokens=request.attn_cache_tokens,
         update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo else None,
+        swarm_name=request.swarm_name,
     )
 
 

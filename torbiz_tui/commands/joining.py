@@ -1,0 +1,177 @@
+"""What `--join`, `--swarm` and codes among the peers stand for: settings of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torbiz_tui.commands.output import PROGRAM, tell
+from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.paths import Paths, shown
+from torbiz_tui.swarms.code_text import looks_like_code
+from torbiz_tui.swarms.invite import Invite, InvitedModel, decode
+from torbiz_tui.swarms.peer_address import Reach, read_peer, whole_peers, widest_reach
+
+if TYPE_CHECKING:
+    from torbiz_tui.assembly import Services
+
+_PEERS, _NEW, _NAME, _PREFIX = (
+    "swarm.initial_peers",
+    "swarm.new_swarm",
+    "swarm.name",
+    "swarm.dht_prefix",
+)
+DEMO = "torbiz-demo"
+
+
+def joined(
+    options: argparse.Namespace, given: Mapping[str, Any], paths: Paths
+) -> dict[str, object]:
+    """The settings of the command line with codes and names of swarms put into what they say.
+
+    Raises UsageError for a code that is not whole, a swarm that is not known, or a model that has
+    to be named.
+    """
+    settings = dict(given)
+    codes = [str(options.join)] if hasattr(options, "join") else []
+    peers = list(settings.get(_PEERS) or ())
+    codes += [peer for peer in peers if looks_like_code(peer)]
+    if codes:
+        _join_codes(settings, [decode(code) for code in codes], peers, paths)
+    name = getattr(options, "swarm_name", None)
+    if name is not None:
+        _join_known(options, settings, name, paths)
+    return settings
+
+
+def _join_codes(
+    settings: dict[str, Any], invites: list[Invite], peers: list[str], paths: Paths
+) -> None:
+    invited = [peer for invite in invites for peer in invite.peers]
+    addresses = [peer for peer in peers if not looks_like_code(peer)]
+    settings[_PEERS] = list(dict.fromkeys([*invited, *addresses]))
+    models = tuple(dict.fromkeys(model for invite in invites for model in invite.models))
+    name = next((invite.name for invite in invites if invite.name), "")
+    if name:
+        settings.setdefault(_NAME, name)
+    if models or not settings.get("model"):
+        _choose_model(settings, models, "The invite code", paths)
+    for note in notes_for_guest(Invite(tuple(settings[_PEERS]), models, name)):
+        tell(note)
+
+
+def notes_for_guest(invite: Invite) -> list[str]:
+    """What whoever has got this invite should know before it is used."""
+    if widest_reach(invite.peers) is Reach.LOOPBACK:
+        return [
+            "The invite holds only addresses of the machine that it was made on (loopback):"
+            " it works on that machine alone."
+        ]
+    return []
+
+
+def _choose_model(
+    settings: dict[str, Any], models: tuple[InvitedModel, ...], holder: str, paths: Paths
+) -> None:
+    wanted = str(settings.get("model") or "")
+    if not wanted:
+        if len(models) != 1:
+            names = ", ".join(model.name for model in models)
+            raise UsageError(
+                f"{holder} names {len(models)} models: {names}."
+                if models
+                else f"{holder} names no model.",
+                remedy="Say which: `share MODEL …`, or `ask --model MODEL …`.",
+                code="no_model",
+            )
+        settings["model"] = wanted = models[0].name
+        _require_at_hand(wanted, paths)
+    last = wanted.rstrip("/").rpartition("/")[2]
+    for model in models:
+        # A friend's copy may lie in any folder, but the swarm knows the blocks by one name.
+        if model.dht_prefix and model.name in (wanted, last):
+            settings.setdefault(_PREFIX, model.dht_prefix)
+
+
+def _require_at_hand(name: str, paths: Paths) -> None:
+    """A model without an owner is none of the hub: it has to lie here already."""
+    if "/" in name or name == DEMO:
+        return
+    if any((folder / "config.json").is_file() for folder in (Path(name), paths.models / name)):
+        return
+    raise UsageError(
+        f"The swarm serves {name}, a model that its owner keeps in a folder.",
+        why="No hub has it, and there is no copy of it here.",
+        remedy=f"Get the folder from whoever invited you and put it in"
+        f" {shown(paths.models / name)}, or name where it is (--model, or share FOLDER).",
+        code="model_not_here",
+    )
+
+
+def _join_known(
+    options: argparse.Namespace, settings: dict[str, Any], name: str, paths: Paths
+) -> None:
+    from torbiz_tui.swarms.known import KnownSwarms
+
+    settings[_NAME] = name
+    known = KnownSwarms(paths)
+    begins = settings.get(_NEW) or (settings.get("demo") and known.find(name) is None)
+    if begins or settings.get(_PEERS):
+        # It is being started, or joined by other means: only its name is given.
+        return
+    swarm = known.require(name)
+    for warning in known.warnings:
+        tell(f"{PROGRAM}: {warning}")
+    models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
+    _choose_model(settings, models, f"The swarm {name}", paths)
+    hosting = options.command in ("share", "bootstrap")
+    own = {peer.rpartition("/p2p/")[2] for peer in swarm.own} if hosting else set()
+    others = [peer for peer in swarm.peers if peer.rpartition("/p2p/")[2] not in own]
+    mine = [] if hosting else list(swarm.own)
+    from torbiz_tui.swarms.dialling import answering
+
+    found = answering([*mine, *others])
+    if hosting and swarm.own:
+        # The address stays what others have been given.
+        settings.setdefault("share.port", read_peer(swarm.own[0]).port)
+    if found:
+        settings[_PEERS] = list(found)
+    elif hosting and swarm.started_here:
+        settings[_NEW] = True
+        settings.pop(_PEERS, None)
+        if others:
+            tell(f"None of the other peers of {name} answers: it begins anew with this machine.")
+    else:
+        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(swarm.last_seen))
+        raise TorbizError(
+            f"None of the {len(mine) + len(others)} known addresses of the swarm {name} answers.",
+            why=f"It was last seen at {seen}.",
+            remedy="Ask whoever runs it for a fresh invite code (`torbiz-tui invite`).",
+            code="swarm_not_found",
+        )
+
+
+async def remember_asked(services: Services) -> None:
+    """Keep in mind the private swarm that has answered; that it cannot be is no failure."""
+    config = services.config
+    peers = whole_peers(config.swarm.initial_peers)
+    if not peers or config.ask.local:
+        return
+    from torbiz_tui.swarms.known import KnownModel, KnownSwarm, KnownSwarms, named_after
+
+    name = services.inference.model
+    folder = Path(name).expanduser()
+    source = str(folder.absolute()) if (folder / "config.json").is_file() else ""
+    prefix = config.swarm.dht_prefix if name == config.model else ""
+    models = (KnownModel(folder.name if source else name, prefix, source),)
+    seen = KnownSwarm(
+        config.swarm.name or named_after(models), models, peers, last_seen=time.time()
+    )
+    try:
+        await asyncio.to_thread(KnownSwarms(services.paths).remember, seen)
+    except TorbizError as error:
+        tell(f"{PROGRAM}: The swarm is not remembered: {error}")

@@ -1,0 +1,1 @@
+"""Private swarms: inviting to them, remembering them, telling whether others reach them."""

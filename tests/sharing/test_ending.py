@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from torbiz_tui.environments.base import ExitReport
+from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.ending import explain_end
 from torbiz_tui.sharing.state import SharingState
 
@@ -41,3 +42,18 @@ def test_how_it_ended_counts_more_than_what_it_said() -> None:
     failure, remedy = explain_end(SharingState(), report)
     assert "ran out of memory" in failure
     assert "fewer blocks" in remedy
+
+
+def test_a_failed_download_is_told_with_its_own_remedy() -> None:
+    lines = (
+        "Nov 23 20:42:51.000 [ERROR] [run_petals_seeder.main:83] Download failed (model_gated):"
+        " m/x is a gated model, and the account of your token has no access to it."
+        " Why: Its licence was not accepted. What to do: Open https://hub/m/x, then start again.",
+    )
+    report = ExitReport(code=1, last_lines=lines)
+    failure, remedy = explain_end(SharingState(), report)
+    assert "m/x is a gated model, and the account of your token has no access to it." in failure
+    assert remedy == "Open https://hub/m/x, then start again."
+    error = download_failure(lines)
+    assert error is not None
+    assert (error.code, error.why) == ("model_gated", "Its licence was not accepted.")

@@ -121,3 +121,34 @@ def test_a_crash_is_told_with_the_time_of_the_next_start() -> None:
     assert state.stage_text == "Starting Petals"
     assert state.events[-1].text == "The server was started again"
     assert after(*START[1:], *REST, STARTED, CONFIRMED, state=state).phase is Phase.SERVING
+
+
+def test_a_download_is_told_with_its_size_rate_and_time() -> None:
+    state = after(
+        START[0],
+        "Nov 23 20:42:51.000 [INFO] Downloading: 0 of 3400000000 bytes, 0 bytes/s",
+        "Nov 23 20:42:51.600 [INFO] Downloading: 1200000000 of 3400000000 bytes, 45000000 bytes/s,"
+        " 49 s left",
+    )
+    assert state.stage_text == "Downloading: 1.2 of 3.4 GB, 45 MB/s, 49 s left"
+    assert [event.text for event in state.events] == ["Downloading the blocks"]
+    state = after(
+        "Nov 23 20:42:52.000 [WARN] [download_progress.waiting:51] Download: the connection was cut;"
+        " going on in 4 s",
+        state=state,
+    )
+    assert state.stage_text == "Downloading: 1.2 of 3.4 GB, waiting: the connection was cut"
+    assert state.events[-1].warning
+    assert after(*START[3:], state=state).stage_text == "Loading blocks: 2 of 8"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("Downloading: 5000 of 99000 bytes, 2500 bytes/s, 37 s left", "5 of 99 kB, 2.5 kB/s, 37 s left"),
+        ("Downloading: 1 of 2000000 bytes, 1 bytes/s, 90000 s left", "0 of 2 MB, 0.0 kB/s, 25 h 0 min left"),
+        ("Downloading: 7000000 of 7000000 bytes, 1000000 bytes/s, 0 s left", "7 of 7 MB, 1.0 MB/s"),
+    ],
+)  # fmt: skip
+def test_a_download_in_words(line: str, text: str) -> None:
+    assert after(f"Nov 23 20:42:51.000 [INFO] {line}").stage_text == f"Downloading: {text}"

@@ -162,6 +162,12 @@ def _add_sharing(command: Any) -> None:
         "--anyway", action="store_true", help="share also where not one block seems to fit"
     )
     share.add_argument(
+    share.add_argument(
+        "--allow-pickled-weights",
+        dest="allow_pickled",
+        action="store_true",
+        help="take weights that can run code, of an owner you trust, where there are no safetensors",
+    )
         "--replace",
         action="store_true",
         help="remove a foreign container that has the name (docker.container)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace as changed
 
 from torbiz_tui.assembly import Services
@@ -14,7 +15,10 @@ from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.sharing.fitting import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.sharing.service import SharingService
-from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
+
+# Often enough to see it move, and no wall of lines.
+_DOWNLOAD_TOLD_S = 5.0
 
 
 def run(call: Call) -> int:
@@ -25,7 +29,11 @@ def run(call: Call) -> int:
 
     async def share(services: Services) -> int:
         sharing = services.sharing
-        request = changed(sharing.default_request(), anyway=call.options.anyway)
+        request = changed(
+            sharing.default_request(),
+            anyway=call.options.anyway,
+            allow_pickled=call.options.allow_pickled,
+        )
         if call.options.show_command:
             write_line(await sharing.command_text(request))
             return ExitCode.OK
@@ -40,7 +48,14 @@ def run(call: Call) -> int:
                         f" (see `{PROGRAM} status`, end it with `{PROGRAM} stop`)."
                     )
                     return ExitCode.OK
-                state = await sharing.wait_serving(timeout_s)
+                try:
+                    state = await sharing.wait_serving(timeout_s)
+                except TorbizError as error:
+                    question = "Load what may run code of its owner? [y/N] "
+                    await _agreed(error, "pickled_weights", question)
+                    request = changed(request, allow_pickled=True)
+                    await _start(sharing, request, replace=call.options.replace)
+                    state = await sharing.wait_serving(timeout_s)
             except asyncio.CancelledError:
                 if sharing.state.active:
                     tell(f"The start goes on in the background; `{PROGRAM} stop` ends it.")
@@ -103,9 +118,12 @@ def invitation(state: SharingState, *, public: bool) -> list[str]:
 
 async def _tell_stages(changes: Subscription[SharingState]) -> None:
     last = told = ""
+    told_at = -_DOWNLOAD_TOLD_S
     async for state in changes:
         if state.phase is Phase.STARTING and state.stage_text != last:
-            last = state.stage_text
+            if state.stage is Stage.DOWNLOADING and time.monotonic() - told_at < _DOWNLOAD_TOLD_S:
+                continue
+            last, told_at = state.stage_text, time.monotonic()
             tell(last)
         known = state.problem if state.phase is Phase.STARTING else None
         if known is not None and known.symptom.id != told:

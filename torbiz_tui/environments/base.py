@@ -18,7 +18,7 @@ class ServerSpec:
     `auto`, a number, or `A:B` (A included, B not). An empty `initial_peers` without `new_swarm`
     means the public swarm. Tokens are not part of it: they travel in the environment. `fit_note`
     says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
-    is called here.
+    is called here. `allow_pickled` takes weights that can run code, where there are no others.
     """
 
     model: str
@@ -41,6 +41,7 @@ class ServerSpec:
     fit_note: str = ""
     fit_warning: str = ""
     swarm_name: str = ""
+    allow_pickled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label."""

@@ -31,6 +31,8 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
             arguments += [option, value]
     if spec.new_swarm:
         arguments.append("--new-swarm")
+    if spec.allow_pickled:
+        arguments.append("--allow-pickled")
     for option, values in (
         ("--initial-peer", spec.initial_peers),
         ("--host-maddr", spec.host_maddrs),

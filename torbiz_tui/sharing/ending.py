@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torbiz_tui.environments.base import ExitReport
+from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.state import SharingState
 from torbiz_tui.troubleshooting.recognising import recognise
 from torbiz_tui.troubleshooting.symptom import Explanation, Place, Severity
@@ -21,6 +22,9 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
     """What happened to a server that ended by itself, and what to do about it."""
     model = state.spec.model if state.spec is not None else "the model"
     was = "while serving" if state.serving_since is not None else "before it was serving"
+    if (failed := download_failure(report.last_lines)) is not None:
+        failure = f"The server of {model} ended {was}. {failed.what} {failed.why}".rstrip()
+        return failure, failed.remedy
     known = known_end(state, report)
     if known is not None and not report.out_of_memory:
         return f"The server of {model} ended {was}. {known.title}", known.remedy

@@ -36,6 +36,7 @@ class ShareRequest:
     attn_cache_tokens: int | None = None
     loopback: bool = False
     anyway: bool = False
+    allow_pickled: bool = False
     swarm_name: str = ""
 
 
@@ -83,6 +84,7 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         attn_cache_tokens=request.attn_cache_tokens,
         update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo else None,
         swarm_name=request.swarm_name,
+        allow_pickled=request.allow_pickled,
     )
 
 

@@ -22,6 +22,7 @@ from torbiz_tui.environments.base import (
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.ending import explain_end, known_end
 from torbiz_tui.sharing.fitting import fitting_blocks
 from torbiz_tui.sharing.known_lines import take_line
@@ -173,6 +174,8 @@ class SharingService:
         report = self._state.exit_report
         known = self._state.ended_by
         raise TorbizError(
+        if report is not None and (failed := download_failure(report.last_lines)) is not None:
+            raise failed
             self._state.failure or "The server has ended before it was serving.",
             why=known.cause if known is not None else "",
             remedy=self._state.remedy,

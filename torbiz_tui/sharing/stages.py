@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.sharing.downloads import Download, read_progress
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 EVENTS_KEPT = 200
@@ -78,6 +79,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     if match := _CRASHED.match(message):
         crashed = replace(_started_again(state), restart_at=parsed.at + int(match[1]))
         return _event(crashed, parsed, message, warning=True)
+    if (download := read_progress(message, state.download)) is not None:
+        return _downloading(state, parsed, download)
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
         return _event(state, parsed, message, warning=True)
     if message.startswith("Starting a server for ") and (
@@ -149,10 +152,21 @@ def _started_again(state: SharingState) -> SharingState:
         stage=Stage.LAUNCHING,
         blocks=None,
         blocks_loaded=0,
+        download=None,
         serving_since=None,
         requests_open=0,
         restart_at=None,
     )
+
+
+def _downloading(state: SharingState, parsed: LogLine, download: Download) -> SharingState:
+    begun = state.download is None or not state.download.total
+    state = replace(_at_stage(state, Stage.DOWNLOADING), download=download)
+    if download.waiting:
+        return _event(state, parsed, f"The download waits: {download.waiting}", warning=True)
+    if begun:
+        return _event(state, parsed, "Downloading the blocks")
+    return state
 
 
 def _at_stage(state: SharingState, stage: Stage) -> SharingState:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from torbiz_tui.environments.base import ExitReport, ResourceSample, ServerSpec
+from torbiz_tui.sharing.downloads import Download
 from torbiz_tui.troubleshooting.symptom import Explanation, Severity
 
 
@@ -24,6 +25,7 @@ class Stage(StrEnum):
     """The stages of a start, in order."""
 
     LAUNCHING = "launching"
+    DOWNLOADING = "downloading"
     CONNECTING = "connecting"
     MEASURING = "measuring"
     ANNOUNCING = "announcing"
@@ -34,6 +36,7 @@ class Stage(StrEnum):
 
 STAGE_TITLES = {
     Stage.LAUNCHING: "Starting Petals",
+    Stage.DOWNLOADING: "Downloading",
     Stage.CONNECTING: "Connecting to the swarm",
     Stage.MEASURING: "Measuring throughput",
     Stage.ANNOUNCING: "Announcing the blocks",
@@ -67,7 +70,8 @@ class SharingEvent:
 class SharingState:
     """One moment of the hosted server.
 
-    `blocks` is the range served, end excluded. `addresses` are the multiaddrs to invite others
+    `blocks` is the range served, end excluded. `download` is how the download of them went in this
+    run, None where there was none. `addresses` are the multiaddrs to invite others
     with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
     frozen and answers nobody. `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
@@ -87,6 +91,7 @@ class SharingState:
     blocks_loaded: int = 0
     started_at: float | None = None
     serving_since: float | None = None
+    download: Download | None = None
     throughput: float | None = None
     addresses: tuple[str, ...] = ()
     requests_open: int = 0
@@ -135,4 +140,6 @@ class SharingState:
         title = STAGE_TITLES[self.stage]
         if self.stage is Stage.LOADING and self.blocks is not None:
             return f"{title}: {self.blocks_loaded} of {self.blocks[1] - self.blocks[0]}"
+        if self.stage is Stage.DOWNLOADING and self.download is not None:
+            return f"{title}: {self.download.text}"
         return title

@@ -79,7 +79,9 @@ def _starting(state: SharingState, name: str) -> Content:
     parts: list[Part] = [(f"Starting {name}", "bold"), (since, "dim"), "\n"]
     if state.lost or state.paused:
         parts = [*_headline(state, name), "\n"]
-    stages = list(Stage)
+    # Most models are there already, or are local ones.
+    downloads = state.download is not None
+    stages = [stage for stage in Stage if downloads or stage is not Stage.DOWNLOADING]
     current = stages.index(state.stage) if state.stage is not None else 0
     for index, stage in enumerate(stages):
         title = STAGE_TITLES[stage]
@@ -91,6 +93,8 @@ def _starting(state: SharingState, name: str) -> Content:
                 count = state.blocks[1] - state.blocks[0]
                 parts += [f"  {state.blocks_loaded} of {count}  "]
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
+            if state.restart_at is not None or stage is Stage.DOWNLOADING:
+                title = state.stage_text
         else:
             parts += ["\n", (f"· {title}", "dim")]
     return Content.assemble(*parts, *_problem(state))

@@ -144,6 +144,26 @@ def test_tokens_are_not_written(tmp_path: Path) -> None:
     assert "hf_abcdefghijkl" not in (tmp_path / "container.log").read_text()
 
 
+def test_secrets_are_left_out_and_the_lines_around_them_are_not(tmp_path: Path) -> None:
+    texts = [
+        "a line --token",
+        "is ended before the next one",
+        "begun with --api-key sesame-open",
+        'asked with {"api_key": "sesame-open"}',
+        "GET /blocks?sig=sesame-open",
+        "and on it goes",
+    ]
+    lines = [StampedLine(f"2026-11-24T02:56:44.{at}Z", text) for at, text in enumerate(texts)]
+    file = ContainerLogFile(tmp_path / "container.log", "seeder", ONE)
+    with contextlib.closing(file):
+        file.append(lines, None)
+    got = content(tmp_path)
+    expected = as_written(lines)
+    assert "sesame" not in "".join(got)
+    assert got[:2] + got[5:] == expected[:2] + expected[5:]
+    assert [line.count("[redacted]") for line in got] == [0, 0, 1, 1, 1, 0]
+
+
 def test_a_link_that_the_container_made_is_not_followed(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine\n")

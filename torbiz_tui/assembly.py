@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torbiz_tui.inference.service import FindPeers, InferenceService
     from torbiz_tui.logs.sources import LogSource
     from torbiz_tui.storage import Storage
+    from torbiz_tui.swarm.monitor import SwarmMonitor
 
 
 @dataclass
@@ -50,6 +51,18 @@ class Services:
         from torbiz_tui.inference.service import InferenceService
 
         return InferenceService(
+            self.environment.inference,
+            self.paths,
+            self.config,
+            _peer_finder(self.config, self.sharing),
+        )
+
+    @cached_property
+    def swarm_monitor(self) -> SwarmMonitor:
+        """What tells block by block who serves a model."""
+        from torbiz_tui.swarm.monitor import SwarmMonitor
+
+        return SwarmMonitor(
             self.environment.inference,
             self.paths,
             self.config,

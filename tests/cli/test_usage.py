@@ -25,6 +25,7 @@ COMMANDS = (
     "swarms",
     "ask",
     "api",
+    "swarm",
     "logs",
     "models",
     "clean",

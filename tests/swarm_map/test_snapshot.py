@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.swarm_map.swarms import look, server, snapshot
@@ -65,6 +65,7 @@ _ANYTHING = st.recursive(
 _FIELDS = [*sorted(server(1, 0, 8)), "public_name", "next_pings", "adapters", "using_relay"]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(_FIELDS), _ANYTHING), max_size=3))
 def test_whatever_is_said_can_be_drawn(changes: list[dict[str, Any]]) -> None:
     read = snapshot(8, *(server(at, 0, 8) | change for at, change in enumerate(changes)))

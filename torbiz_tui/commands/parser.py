@@ -16,6 +16,7 @@ from torbiz_tui.commands.options import (
     add_swarm_name,
 )
 from torbiz_tui.commands.output import PROGRAM
+from torbiz_tui.commands.swarm_map_options import add_swarm
 from torbiz_tui.commands.swarm_options import add_swarms
 from torbiz_tui.config_errors import nearest
 
@@ -33,7 +34,7 @@ examples:
   torbiz-tui ask --demo "What is Petals?"
 
 exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 only you can go on (setup,
-doctor), 4 not serving (status), 5 nobody serves the model (ask), 130 interrupted.
+doctor), 4 not serving (status), 5 nobody serves the model (ask, swarm), 130 interrupted.
 The configuration is explained by `torbiz-tui config init`, which writes it with comments."""
 
 
@@ -269,6 +270,7 @@ def _add_api(command: Any) -> None:
 
 
 def _add_looking(command: Any) -> None:
+    add_swarm(command)
     add_logs(command)
     models = command(
         "models",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -103,6 +103,12 @@ class Snapshot:
         own = frozenset(own_peers)
         servers = tuple(replace(one, own=one.peer_id in own) for one in self.servers)
         return replace(self, servers=servers)
+
+
+def peers_of(addresses: Iterable[str]) -> tuple[str, ...]:
+    """The peer ids that multiaddrs end with."""
+    named = (address.rpartition("/p2p/")[2] for address in addresses if "/p2p/" in address)
+    return tuple(dict.fromkeys(named))
 
 
 def read_snapshot(message: Mapping[str, Any], model: str = "") -> Snapshot:

@@ -1,0 +1,149 @@
+"""`swarm`: block by block, who serves a model."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from torbiz_tui.assembly import Services
+from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.logs_printing import wants_colours
+from torbiz_tui.commands.output import PROGRAM, someone_reads, tell, write, write_json
+from torbiz_tui.errors import ExitCode, NotServedError, TorbizError, UsageError
+from torbiz_tui.swarm.as_json import as_json
+from torbiz_tui.swarm.coverage import cover
+from torbiz_tui.swarm.monitor import Looking, SwarmEvent, Trouble
+from torbiz_tui.swarm.picture import picture
+from torbiz_tui.swarm.rows import Row
+from torbiz_tui.swarm.snapshot import Snapshot, peers_of
+from torbiz_tui.swarm.table import table
+
+# Of the 16 colours those that can be read on black and on white.
+_CODES = {
+    "head": "1",
+    "good": "32",
+    "thin": "33",
+    "bad": "31",
+    "joining": "36",
+    "offline": "2",
+    "own": "1;35",
+    "dim": "2",
+}
+_HOME_AND_CLEAR = "\x1b[H\x1b[2J"
+_WIDTH = 80
+
+
+def run(call: Call) -> int:
+    """Print the picture and the table; with `--watch` again after each look."""
+
+    async def show(services: Services) -> int:
+        model = call.options.name or services.config.model
+        if not model:
+            raise UsageError(
+                "Whose blocks should be shown?",
+                remedy="Name a model, or set `model` in the configuration.",
+                code="no_model",
+            )
+        await services.sharing.attach()
+        async with aclosing(services.swarm_monitor.watch(model)) as events:
+            first = await _first(events, call.options.timeout, watching=call.options.watch)
+            output = _Output(services, json=call.options.json, watching=call.options.watch)
+            output.show(first)
+            if call.options.watch:
+                async for event in events:
+                    output.take(event)
+        return ExitCode.OK if cover(first).whole else ExitCode.NOT_SERVED
+
+    return call.run(show)
+
+
+async def _first(
+    events: AsyncGenerator[SwarmEvent, None], timeout_s: float, *, watching: bool
+) -> Snapshot:
+    """The first look. Raises TorbizError; while watching only when the time is over."""
+    trouble: TorbizError | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for event in events:
+                if isinstance(event, Snapshot):
+                    return event
+                if isinstance(event, Trouble):
+                    trouble = event.error
+                    if not watching:
+                        break
+                    _tell(event)
+    except TimeoutError:
+        if trouble is None:
+            raise TorbizError(
+                f"The swarm did not answer within {timeout_s:g} s.",
+                remedy="Try again, or give it longer with --timeout.",
+                code="timeout",
+            ) from None
+    assert trouble is not None
+    if trouble.code == "model_unknown":
+        raise NotServedError(trouble.what, remedy=trouble.remedy, code=trouble.code)
+    raise trouble
+
+
+def _tell(trouble: Trouble) -> None:
+    again = f" Trying again in {trouble.again_in_s:.0f} s." if trouble.again_in_s >= 1 else ""
+    tell(f"{PROGRAM}: {trouble.error.what} {trouble.error.why}".rstrip() + again)
+
+
+class _Output:
+    """Prints looks, on a terminal one in the place of the other."""
+
+    def __init__(self, services: Services, *, json: bool, watching: bool) -> None:
+        self._services = services
+        self._json = json
+        self._watching = watching
+        self._in_place = watching and someone_reads() and not json
+        self._colours = wants_colours()
+        self._printed = 0
+
+    def take(self, event: SwarmEvent) -> None:
+        """Print a look, tell of a trouble."""
+        if isinstance(event, Snapshot):
+            self.show(event)
+        elif isinstance(event, Trouble):
+            _tell(event)
+        else:
+            assert isinstance(event, Looking)
+
+    def show(self, looked: Snapshot) -> None:
+        """Print a look."""
+        snapshot = looked.marked(peers_of(self._services.sharing.state.addresses))
+        if self._json:
+            write_json(as_json(snapshot))
+            return
+        size = shutil.get_terminal_size((_WIDTH, 24))
+        width = size.columns if someone_reads() else _WIDTH
+        rows = [*picture(snapshot, width), (), *table(snapshot, width)]
+        if self._watching:
+            at = time.strftime("%H:%M:%S", time.localtime(snapshot.looked_at))
+            rows.insert(0, ((f"Looked at {at}; Ctrl-C ends it.", "dim"),))
+        if self._in_place and len(rows) > size.lines - 1:
+            left_out = len(rows) - (size.lines - 2)
+            rows[size.lines - 2 :] = [((f"… {left_out} more rows", "dim"),)]
+        text = "".join(f"{self._line(row)}\n" for row in rows)
+        if self._in_place:
+            text = _HOME_AND_CLEAR + text
+        elif self._printed:
+            text = f"\n{text}"
+        self._printed += 1
+        write(text)
+
+    def _line(self, row: Row) -> str:
+        if not self._colours:
+            return "".join(text for text, _style in row).rstrip()
+        return "".join(_coloured(row))
+
+
+def _coloured(row: Row) -> Sequence[str]:
+    return [
+        f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and text.strip() else text
+        for text, style in row
+    ]

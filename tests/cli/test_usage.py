@@ -29,6 +29,7 @@ COMMANDS = (
     "logs",
     "models",
     "clean",
+    "cache",
     "config",
 )
 

@@ -309,6 +309,23 @@ def _add_looking(command: Any) -> None:
     config = command(
         "config",
         "show, check or begin the configuration",
+    cache = command(
+        "cache",
+        "list the models that were downloaded, and remove one",
+        "  list   every model: size, revisions, when it was last used, and where (the default)\n"
+        "  clean  remove MODEL; one that is being shared stays\n"
+        "What the Hugging Face cache holds is other programs' too: it goes only with --shared.",
+        "cache",
+        "cache clean petals-team/StableBeluga2",
+        "cache --json",
+    )
+    cache.add_argument(
+        "action", nargs="?", choices=("list", "clean"), default="list", metavar="ACTION"
+    )
+    cache.add_argument("name", nargs="?", metavar="MODEL", help="the model to remove")
+    cache.add_argument("--shared", action="store_true", help="also from the Hugging Face cache")
+    cache.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    add_json(cache)
         "  show   every key, its value, and where it came from\n"
         "  check  check the file and the variables; exit code 2 if something is wrong\n"
         "  init   write a file with every key explained, unless there is one\n"

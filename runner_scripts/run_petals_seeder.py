@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import process_signals
+from draining import DRAIN_SIGNAL, Drain
 from log_lines import copy_stderr_to, runner_logger
 from model_download import LogListener, ModelDownload
 from model_source import (
@@ -68,6 +69,8 @@ def main() -> int:
     process_signals.tie_children_to_this_process()
     stop_signals = _StopSignals()
     process_signals.install_stop_handlers(stop_signals, STOP_DEADLINE_S)
+    drain = Drain(logger)
+    signal.signal(DRAIN_SIGNAL, drain.begin)
     logger.info("Starting a server for %s", options.model_name)
     try:
         try:
@@ -78,7 +81,7 @@ def main() -> int:
             raise
         except Exception as error:
             raise StartError(_explain_start_error(error, options)) from error
-        return _serve(server, stop_signals)
+        return _serve(server, stop_signals, drain)
     except (StartError, ModelError) as error:
         logger.error("%s", error)
         if isinstance(error, ModelError):
@@ -261,8 +264,8 @@ def _default_handlers(device_type: str) -> int:
     return min(4, max(2, os.cpu_count() or 2)) if device_type == "cpu" else 8
 
 
-def _serve(server: Any, stop_signals: _StopSignals) -> int:
-    threading.Thread(target=_confirm, args=(server,), name="confirm", daemon=True).start()
+def _serve(server: Any, stop_signals: _StopSignals, drain: Drain) -> int:
+    threading.Thread(target=_confirm, args=(server, drain), name="confirm", daemon=True).start()
     code = 0
     try:
         stop_signals.serving = True
@@ -296,7 +299,7 @@ def _finish_interrupted_start() -> None:
             logger.info("Announced that blocks %s are offline", thread.module_uids)
 
 
-def _confirm(server: Any) -> None:
+def _confirm(server: Any, drain: Drain) -> None:
     """Say that each module container is really served: ready, and found in the DHT."""
     confirmed: Any = None
     while not server.stop.is_set():
@@ -306,6 +309,7 @@ def _confirm(server: Any) -> None:
             continue
         container.ready.wait()
         confirmed = container
+        drain.watch(container)
         _confirm_in_dht(server, container)
 
 

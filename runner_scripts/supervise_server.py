@@ -13,7 +13,8 @@ With --restart a command that crashes after it has served is started again, afte
 it has ever served, what says that it is refused, and what somebody has stopped stays ended. The
 command tells both on the descriptor that TORBIZ_SUPERVISOR_FD names (`supervisor_words.py`).
 
-SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each. Exit code: that of the command,
+SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each, and SIGUSR1 as it is: it asks to finish
+what is being answered first (`draining.py`). Exit code: that of the command,
 or 128 plus the signal's number.
 """
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     if not command:
         parser.error("give the command to run after --")
     supervisor = _Supervisor(command)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, supervisor.pass_on)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     if options.log is not None and options.rotate:
@@ -105,12 +106,13 @@ class _Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self.asked = False
 
-    def pass_on(self, _number: int, _frame: FrameType | None) -> None:
+    def pass_on(self, number: int, _frame: FrameType | None) -> None:
         """Ask the running command to stop."""
         self.asked = True
         if self._child is not None:
             with contextlib.suppress(ProcessLookupError):
-                self._child.send_signal(signal.SIGTERM)
+                drain = number == signal.SIGUSR1
+                self._child.send_signal(signal.SIGUSR1 if drain else signal.SIGTERM)
 
     def stopped_within(self, seconds: float) -> bool:
         """Wait; True as soon as somebody asks to stop."""

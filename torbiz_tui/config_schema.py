@@ -135,6 +135,11 @@ class ShareConfig:
         Whole(0, 90),
         "Percent of the free memory to keep back when it is said or chosen how many blocks fit.",
     )
+    drain_s: float = _key(
+        30.0,
+        Number(0, 600),
+        "Seconds that running answers get to finish when sharing is stopped; 0 cuts them off.",
+    )
     stop_grace_s: float = _key(
         20.0,
         Number(0, 600, above=True),

@@ -96,6 +96,7 @@ class FakeSharing:
         self.request = ShareRequest("torbiz-demo", new_swarm=True, loopback=True)
         self.started: list[ShareRequest] = []
         self.stopped = 0
+        self.stopped_now = False
         self.attached = 0
         self.error: Exception | None = None
         self._broadcast: Broadcast[SharingState] = Broadcast()
@@ -124,7 +125,8 @@ class FakeSharing:
         spec = changed(SPEC, model=request.model, new_swarm=request.new_swarm, port=request.port)
         self.become(SharingState(phase=Phase.STARTING, spec=spec))
 
-    async def stop(self) -> ExitReport | None:
+    async def stop(self, *, now: bool = False) -> ExitReport | None:
+        self.stopped_now = now
         self.stopped += 1
         self.become(SharingState())
         return ExitReport(code=0)

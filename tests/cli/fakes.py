@@ -93,6 +93,7 @@ class ScriptedSharing:
         self.state = SharingState()
         self.becomes = becomes or SharingState()
         self.started: ShareRequest | None = None
+        self.stopped_now: bool | None = None
         self.refusal: TorbizError | None = None
         self.fit_note = ""
         self.tells = SharingState(phase=Phase.STARTING, stage=Stage.CONNECTING)
@@ -119,7 +120,8 @@ class ScriptedSharing:
             raise TorbizError("The server has ended before it was serving.")
         return self.state
 
-    async def stop(self) -> ExitReport | None:
+    async def stop(self, *, now: bool = False) -> ExitReport | None:
+        self.stopped_now = now
         return ExitReport(code=0, asked=True) if self.state.active else None
 
     async def close(self) -> None:

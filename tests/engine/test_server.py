@@ -21,6 +21,13 @@ from tests.inference.test_service import QUESTION, answer, local_answers
 from torbiz_tui.assembly import Services
 from torbiz_tui.environments.docker import container_plan as plan_module
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference.events import (
+    AnswerDone,
+    ChatEvent,
+    GenerateOptions,
+    Message,
+    TokenReceived,
+)
 from torbiz_tui.paths import Paths, runner_scripts
 from torbiz_tui.sharing.state import Phase, Stage
 
@@ -123,6 +130,29 @@ async def test_from_start_to_stop(
     await serve(services)
     assert services.sharing.state.addresses == state.addresses
     assert await services.sharing.stop() is not None
+
+
+async def test_a_container_finishes_what_it_answers(make: Callable[..., Services]) -> None:
+    services = make()
+    await serve(services)
+    begun = asyncio.Event()
+    babble = GenerateOptions(max_new_tokens=200, temperature=8.0, seed=1)
+
+    async def ask() -> list[ChatEvent]:
+        events = []
+        async for event in services.inference.ask([Message("user", QUESTION)], babble):
+            events.append(event)
+            if isinstance(event, TokenReceived):
+                begun.set()
+        return events
+
+    asking = asyncio.create_task(ask())
+    await asyncio.wait_for(begun.wait(), 60)
+    await until(services.sharing, lambda s: s.requests_open > 0, 10)
+    report = await services.sharing.stop()
+    assert report is not None
+    assert (report.code, report.killed, report.asked) == (0, False, True)
+    assert isinstance((await asyncio.wait_for(asking, 10))[-1], AnswerDone)
 
 
 def check_tokens(client: docker.DockerClient, name: str, home: Path, shown: str) -> None:

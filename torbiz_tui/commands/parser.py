@@ -189,12 +189,15 @@ def _add_sharing(command: Any) -> None:
         "status --json",
     )
     add_json(status)
-    command(
+    stop = command(
         "stop",
         "stop sharing gracefully",
-        "The blocks are announced offline first. That nothing is shared is no failure.",
+        "The blocks are announced offline first, and running answers get some time to finish\n"
+        "(share.drain_s). That nothing is shared is no failure.",
         "stop",
+        "stop --now",
     )
+    stop.add_argument("--now", action="store_true", help="cut off what is being answered")
 
 
 def _add_ask(command: Any) -> None:

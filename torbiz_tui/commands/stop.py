@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.output import tell
+from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.errors import ExitCode
 
 
 def run(call: Call) -> int:
     """Stop the server; that none runs is no failure."""
+    now: bool = call.options.now
 
     async def stop(services: Services) -> int:
-        report = await services.sharing.stop()
+        opened = 0
+        if not now:
+            # Its log tells what it is answering.
+            opened = (await services.sharing.attach()).requests_open
+        longest = services.config.share.drain_s
+        if opened and longest > 0:
+            requests = "1 request has" if opened == 1 else f"{opened} requests have"
+            tell(
+                f"{requests} up to {longest:.0f} s to finish; `{PROGRAM} stop --now` stops at once."
+            )
+        report = await services.sharing.stop(now=now)
         if report is None:
             tell("Nothing is shared, so there is nothing to stop.")
         elif report.killed:

@@ -238,6 +238,13 @@ class EnvironmentDriver(ABC):
     async def wait_server(self, record: ServerRecord) -> ExitReport:
         """Wait until it has ended."""
 
+    async def drain_server(self, record: ServerRecord) -> bool:  # noqa: ARG002
+        """Ask it to take nothing new, to finish what it is answering, and to stop then.
+
+        It answers for some minutes at most. False where that cannot be asked.
+        """
+        return False
+
     @abstractmethod
     async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:
         """Stop it gracefully, kill it after `grace_s` seconds; nothing is left running."""

@@ -239,6 +239,14 @@ class NativeDriver(EnvironmentDriver):
             last_lines=lines,
         )
 
+    async def drain_server(self, record: ServerRecord) -> bool:
+        record = _own(record)
+        if not await self.is_running(record):
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGUSR1)
+        return True
+
     async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:
         record = _own(record)
         if not await self.is_running(record):

@@ -274,8 +274,10 @@ class ShareScreen(ModeScreen):
             self._stop()
             return
         requests = "1 request is" if opened == 1 else f"{opened} requests are"
+        longest = self.services.config.share.drain_s
+        outcome = f"may finish, within {longest:.0f} s" if longest > 0 else "would be cut off"
         question: ModalScreen[bool] = QuestionScreen(
-            f"Stop sharing? {requests} being answered and would be cut off.",
+            f"Stop sharing? {requests} being answered and {outcome}.",
             yes="Stop sharing",
             no="Go on",
         )
@@ -290,6 +292,10 @@ class ShareScreen(ModeScreen):
         report = await self.services.sharing.stop()
         if report is not None and report.killed:
             self.notice.show_error(as_torbiz_error(TorbizError(report.sentence())))
+
+    @work(group="stop at once", exclusive=True, exit_on_error=False)
+    async def _stop_at_once(self) -> None:
+        await self.services.sharing.stop(now=True)
 
     # The rest
 
@@ -313,7 +319,7 @@ class ShareScreen(ModeScreen):
         form_shown = bool(self.query(ShareForm)) and self.query_one(ShareForm).display
         offered = {
             "start": form_shown,
-            "stop": state.phase in (Phase.STARTING, Phase.SERVING),
+            "stop": state.phase in (Phase.STARTING, Phase.SERVING) or state.draining,
             "copy_address": bool(state.addresses) and state.active,
             "retry": state.phase is Phase.FAILED and not form_shown,
             "show_logs": not form_shown,

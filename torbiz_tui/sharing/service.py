@@ -51,6 +51,7 @@ class SharingService:
         self._looking: asyncio.Task[None] | None = None
         self._broadcast: Broadcast[SharingState] = Broadcast()
         self._busy = asyncio.Lock()
+        self._stop_now = asyncio.Event()
         self._memory = SwarmMemory(paths)
 
     @property
@@ -184,12 +185,18 @@ class SharingService:
             symptom=known.symptom.id if known is not None else "",
         )
 
-    async def stop(self) -> ExitReport | None:
+    async def stop(self, *, now: bool = False) -> ExitReport | None:
         """Stop the server gracefully; None when none was running.
 
-        Raises TorbizError when nobody can tell or stop it (an engine that does not answer).
+        What is being answered gets `share.drain_s` to finish, unless `now`; that also cuts short a
+        stop that waits for it. Raises TorbizError when nobody can tell or stop it (an engine that
+        does not answer).
         """
+        if now:
+            self._stop_now.set()
         async with self._busy:
+            if not now:
+                self._stop_now.clear()
             record = self._record or await self._driver.find_server()
             if record is None:
                 return None
@@ -198,7 +205,12 @@ class SharingService:
             if running:
                 self._set(changed(self._state, phase=Phase.STOPPING))
             try:
+                drained = running and bool(self._state.requests_open)
+                if drained:
+                    await self._drain(record)
                 report = await self._driver.stop_server(record, self._config.share.stop_grace_s)
+                # One that has ended by then was asked to all the same.
+                report = changed(report, asked=report.asked or drained)
             except TorbizError:
                 self._set(changed(self._state, phase=before))
                 raise
@@ -220,6 +232,27 @@ class SharingService:
                 )
             )
             return report
+
+    async def _drain(self, record: ServerRecord) -> None:
+        """Wait until it has finished what it is answering, and no longer than one may."""
+        longest = self._config.share.drain_s
+        if self._stop_now.is_set() or self._state.paused or longest <= 0:
+            return
+        if not await self._driver.drain_server(record):
+            return
+        text = f"Finishing what is being answered, for {longest:.0f} s at most"
+        self._set(changed(self._state, draining=True, events=self._with_event(text)))
+        waits = [
+            asyncio.create_task(self._driver.wait_server(record), name="wait for the drain"),
+            asyncio.create_task(self._stop_now.wait(), name="wait for a second stop"),
+        ]
+        try:
+            await asyncio.wait(waits, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            self._set(changed(self._state, draining=False))
 
     @property
     def _grace(self) -> str:

@@ -73,7 +73,8 @@ class SharingState:
     `blocks` is the range served, end excluded. `download` is how the download of them went in this
     run, None where there was none. `addresses` are the multiaddrs to invite others
     with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
-    frozen and answers nobody. `lost` says why nobody knows how it is, such as an engine that does
+    frozen and answers nobody. `draining`: it is stopping, and finishes before what it is answering.
+    `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
     (seconds since the epoch). `exit_report` and `failure` are there when it has ended
     otherwise than asked, and `ended_by` where a known problem has ended it.
@@ -86,6 +87,7 @@ class SharingState:
     container: str | None = None
     container_id: str | None = None
     paused: bool = False
+    draining: bool = False
     lost: str = ""
     blocks: tuple[int, int] | None = None
     blocks_loaded: int = 0

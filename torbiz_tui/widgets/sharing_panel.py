@@ -54,7 +54,8 @@ class SharingPanel(VerticalScroll, can_focus=True):
         failed = state.phase is Phase.FAILED
         stop = self.query_one("#stop", Button)
         stop.set_class(failed, "-hidden")
-        stop.disabled = state.phase is Phase.STOPPING
+        stop.disabled = state.phase is Phase.STOPPING and not state.draining
+        stop.label = "Stop now (x)" if state.draining else "Stop sharing (x)"
         for name in ("#retry", "#edit"):
             self.query_one(name).set_class(not failed, "-hidden")
         self.query_one("#facts", Static).update(_facts(state))
@@ -66,9 +67,13 @@ def _facts(state: SharingState) -> Content:
         return _failure(state)
     name = state.spec.model if state.spec is not None else "the model"
     if state.phase is Phase.STOPPING:
-        return Content.assemble(
-            (f"Stopping {name}…", "bold"), "\nIts blocks are announced offline."
-        )
+        now = "Its blocks are announced offline."
+        if state.draining:
+            requests = (
+                "1 request" if state.requests_open == 1 else f"{state.requests_open} requests"
+            )
+            now += f" {requests} may finish; x stops at once."
+        return Content.assemble((f"Stopping {name}…", "bold"), f"\n{now}")
     if state.phase is Phase.STARTING:
         return _starting(state, name)
     return _serving(state, name)
@@ -88,13 +93,13 @@ def _starting(state: SharingState, name: str) -> Content:
         if index < current:
             parts += ["\n", ("✓ ", "$text-success"), title]
         elif index == current:
+            if state.restart_at is not None or stage is Stage.DOWNLOADING:
+                title = state.stage_text
             parts += ["\n", (f"▸ {title}", "bold $text-accent")]
             if stage is Stage.LOADING and state.blocks is not None:
                 count = state.blocks[1] - state.blocks[0]
                 parts += [f"  {state.blocks_loaded} of {count}  "]
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
-            if state.restart_at is not None or stage is Stage.DOWNLOADING:
-                title = state.stage_text
         else:
             parts += ["\n", (f"· {title}", "dim")]
     return Content.assemble(*parts, *_problem(state))

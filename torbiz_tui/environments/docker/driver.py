@@ -185,6 +185,21 @@ class DockerDriver(EnvironmentDriver):
                     await self.forget_server(record)
         return report
 
+    async def drain_server(self, record: ServerRecord) -> bool:
+        from docker import errors
+
+        engine = await self.finder.engine()
+        try:
+            await engine.call(
+                lambda client: client.api.kill(record.id, signal="SIGUSR1"),
+                doing="asking the server to finish",
+            )
+        except errors.APIError as error:
+            # It is gone, or about to be.
+            logger("sharing").info("asking the server to finish: %s", error.explanation)
+            return False
+        return True
+
     async def stop_server(self, record: ServerRecord, grace_s: float) -> ExitReport:
         engine = await self.finder.engine()
         self._stopping.add(record.id)

@@ -1,0 +1,105 @@
+"""Stopping a server that is answering: the answer finishes, or is cut off when told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import demo_config
+from torbiz_tui.assembly import Services, build_services
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference.events import (
+    AnswerDone,
+    ChatEvent,
+    GenerateOptions,
+    Message,
+    Recovering,
+    TokenReceived,
+)
+from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.service import SharingService
+from torbiz_tui.sharing.state import Phase, SharingState
+
+pytestmark = pytest.mark.swarm
+
+# At such a temperature the model babbles and does not come to an end by itself.
+LONG = GenerateOptions(max_new_tokens=300, temperature=8.0, seed=1)
+
+
+@pytest.fixture
+async def services(demo_home: Path) -> AsyncIterator[Services]:
+    made = build_services(demo_config(demo_home), Paths(demo_home))
+    await made.sharing.start(made.sharing.default_request())
+    await made.sharing.wait_serving(60)
+    yield made
+    await made.sharing.stop(now=True)
+    await made.close()
+
+
+async def until(sharing: SharingService, wanted: str) -> SharingState:
+    with sharing.subscribe() as changes:
+        states = aiter(changes)
+        async with asyncio.timeout(60):
+            while not getattr(sharing.state, wanted):
+                await anext(states)
+    return sharing.state
+
+
+async def answer(services: Services, begun: asyncio.Event) -> list[ChatEvent]:
+    events = []
+    async for event in services.inference.ask([Message("user", "What is Petals?")], LONG):
+        events.append(event)
+        if isinstance(event, TokenReceived):
+            begun.set()
+    return events
+
+
+async def test_an_answer_finishes_before_the_server_stops(services: Services) -> None:
+    begun = asyncio.Event()
+    asking = asyncio.create_task(answer(services, begun))
+    await asyncio.wait_for(begun.wait(), 60)
+    await until(services.sharing, "requests_open")
+    report = await asyncio.wait_for(services.sharing.stop(), 60)
+    assert report is not None
+    assert (report.code, report.killed, report.asked) == (0, False, True)
+    events = await asyncio.wait_for(asking, 10)
+    assert isinstance(events[-1], AnswerDone)
+    assert not [event for event in events if isinstance(event, Recovering)]
+    told = [event.text for event in services.sharing.state.events]
+    assert "Finishing what is being answered, for 30 s at most" in told
+    assert services.sharing.state.phase is Phase.STOPPED
+
+
+async def test_a_second_stop_cuts_it_off(services: Services) -> None:
+    begun = asyncio.Event()
+    asking = asyncio.create_task(answer(services, begun))
+    await asyncio.wait_for(begun.wait(), 60)
+    await until(services.sharing, "requests_open")
+    stopping = asyncio.create_task(services.sharing.stop())
+    await until(services.sharing, "draining")
+    at = time.monotonic()
+    await services.sharing.stop(now=True)
+    report = await stopping
+    assert report is not None
+    assert report.asked
+    assert time.monotonic() - at < 7
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError, TorbizError):
+        await asking
+
+
+async def test_a_session_that_waits_for_a_person_is_not_waited_for(services: Services) -> None:
+    short = GenerateOptions(max_new_tokens=5)
+    async for _event in services.inference.ask([Message("user", "What is Petals?")], short):
+        pass
+    await until(services.sharing, "requests_open")
+    # Its last word was said so long ago that nobody computes for it now.
+    await asyncio.sleep(2.5)
+    at = time.monotonic()
+    assert await services.sharing.stop() is not None
+    assert time.monotonic() - at < 7

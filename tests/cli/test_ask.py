@@ -27,6 +27,7 @@ from torbiz_tui.inference.events import (
     StageChanged,
     TokenReceived,
 )
+from torbiz_tui.inference.runner_messages import read_error
 
 Capture = pytest.CaptureFixture[str]
 ROUTE = Route(8, (Hop(0, 8, "QmAlice", "alice"),))
@@ -241,3 +242,12 @@ def test_local_mode_is_asked_for(scene: Scene) -> None:
     assert main(["ask", "--demo", "--local", "hi"]) == 0
     assert scene.config is not None
     assert scene.config.ask.local
+
+
+def test_what_is_known_of_an_error_is_told(scene: Scene, capsys: Capture) -> None:
+    message = "ValidationError: local time must be within 3 seconds  of others(local: 1, peer: 2)"
+    scene.events = [read_error({"code": "internal", "message": message}, "m", 8)]
+    assert main(["ask", "--model", "m", "a"]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "The clock of this machine is wrong. Peers accept each other only" in told

@@ -18,6 +18,7 @@ from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.troubleshooting.symptom import Action
 
 pytestmark = pytest.mark.swarm
 
@@ -133,6 +134,9 @@ async def test_a_dead_initial_peer_is_named(demo_home: Path) -> None:
     with pytest.raises(TorbizError, match="None of the initial peers answers") as caught:
         await services.sharing.wait_serving(60)
     assert caught.value.details
+    assert "no server runs there any more" in caught.value.why
+    assert services.sharing.state.problem is not None
+    assert services.sharing.state.problem.action is Action.NEW_SWARM
     await services.sharing.stop()
     await services.close()
 

@@ -163,12 +163,12 @@ def _add_sharing(command: Any) -> None:
         "--anyway", action="store_true", help="share also where not one block seems to fit"
     )
     share.add_argument(
-    share.add_argument(
         "--allow-pickled-weights",
         dest="allow_pickled",
         action="store_true",
         help="take weights that can run code, of an owner you trust, where there are no safetensors",
     )
+    share.add_argument(
         "--replace",
         action="store_true",
         help="remove a foreign container that has the name (docker.container)",
@@ -309,9 +309,6 @@ def _add_looking(command: Any) -> None:
     clean.add_argument("--yes", "-y", action="store_true", help="do not ask")
     clean.add_argument("--dry-run", action="store_true", help="say what would be freed, only")
     add_json(clean)
-    config = command(
-        "config",
-        "show, check or begin the configuration",
     cache = command(
         "cache",
         "list the models that were downloaded, and remove one",
@@ -329,6 +326,9 @@ def _add_looking(command: Any) -> None:
     cache.add_argument("--shared", action="store_true", help="also from the Hugging Face cache")
     cache.add_argument("--yes", "-y", action="store_true", help="do not ask")
     add_json(cache)
+    config = command(
+        "config",
+        "show, check or begin the configuration",
         "  show   every key, its value, and where it came from\n"
         "  check  check the file and the variables; exit code 2 if something is wrong\n"
         "  init   write a file with every key explained, unless there is one\n"

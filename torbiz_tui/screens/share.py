@@ -265,7 +265,10 @@ class ShareScreen(ModeScreen):
 
     @on(Button.Pressed, "#stop")
     def action_stop(self) -> None:
-        """Stop, after a question only when somebody would notice."""
+        """Stop, after a question only when somebody would notice; once more stops at once."""
+        if self.services.sharing.state.phase is Phase.STOPPING:
+            self._stop_at_once()
+            return
         opened = self.services.sharing.state.requests_open
         if self.services.inference.idle_session:
             # The session of our own conversation stays open between its questions.

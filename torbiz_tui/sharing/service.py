@@ -174,9 +174,9 @@ class SharingService:
             return self._state
         report = self._state.exit_report
         known = self._state.ended_by
-        raise TorbizError(
         if report is not None and (failed := download_failure(report.last_lines)) is not None:
             raise failed
+        raise TorbizError(
             self._state.failure or "The server has ended before it was serving.",
             why=known.cause if known is not None else "",
             remedy=self._state.remedy,

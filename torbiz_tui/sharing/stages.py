@@ -145,7 +145,7 @@ def _serving_line(state: SharingState, parsed: LogLine) -> SharingState:
 
 
 def _started_again(state: SharingState) -> SharingState:
-    """As after a `docker restart`, where one log goes on with another run."""
+    """As after a crash or a `docker restart`, where one log goes on with another run."""
     return replace(
         state,
         phase=Phase.STARTING,

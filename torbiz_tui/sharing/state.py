@@ -91,9 +91,9 @@ class SharingState:
     lost: str = ""
     blocks: tuple[int, int] | None = None
     blocks_loaded: int = 0
+    download: Download | None = None
     started_at: float | None = None
     serving_since: float | None = None
-    download: Download | None = None
     throughput: float | None = None
     addresses: tuple[str, ...] = ()
     requests_open: int = 0
@@ -140,8 +140,8 @@ class SharingState:
             at = time.strftime("%H:%M:%S", time.localtime(self.restart_at))
             return f"Crashed; starting again at {at}"
         title = STAGE_TITLES[self.stage]
-        if self.stage is Stage.LOADING and self.blocks is not None:
-            return f"{title}: {self.blocks_loaded} of {self.blocks[1] - self.blocks[0]}"
         if self.stage is Stage.DOWNLOADING and self.download is not None:
             return f"{title}: {self.download.text}"
+        if self.stage is Stage.LOADING and self.blocks is not None:
+            return f"{title}: {self.blocks_loaded} of {self.blocks[1] - self.blocks[0]}"
         return title

@@ -58,3 +58,17 @@ async def test_what_a_running_server_needs_is_not_taken_away(with_steps: Make) -
         await until_shown(pilot, "stop it first (F2, then x)")
         await until(pilot, lambda: not services.setup.running, "at rest")
         assert stack.applied == 0
+
+
+async def test_the_palette_installs_it_anew_too(with_steps: Make) -> None:
+    stack = step("petals", "Petals and its stack")(CheckResult.ready("all there"))
+    app = app_of(with_steps(stack), "setup")
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_shown(pilot, "This machine is ready.")
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: app.screen.query("Input"), "the palette")
+        await pilot.press(*"petals anew")
+        await until_shown(pilot, "Also when nothing is missing")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: stack.applied == 1, "installed although it was all there")
+        await until_shown(pilot, "removed and installed anew")

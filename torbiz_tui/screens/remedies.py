@@ -66,14 +66,15 @@ async def carry_out(screen: Screen[Any], services: Services, told: Explanation) 
     """From a screen, do what mends it, or go to where a person can."""
     action = told.action
     if action in _SETUP_STEPS:
-        await _on_setup(screen, action)
+        await on_setup(screen, action)
     elif action is Action.FREE_DISK:
         await screen.run_action("app.docker_panel('clean')")
     else:
         await _on_share(screen, services, told)
 
 
-async def _on_setup(screen: Screen[Any], action: Action) -> None:
+async def on_setup(screen: Screen[Any], action: Action) -> None:
+    """Go to Setup, and do the step that such an action is."""
     from torbiz_tui.screens.setup import SetupScreen
 
     await screen.run_action("app.go('setup')")

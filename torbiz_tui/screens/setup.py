@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _TICK_S = 0.5
 _OUTPUT_LINES = 2_000
 _IMAGE_STEP = "image"
+_STACK_STEP = "petals"
 _DISK_LIMIT_S = 10.0
 _SHOWN_FROM = 500_000
 _DISK_PARTS = {
@@ -292,6 +293,13 @@ class SetupScreen(ModeScreen):
         await (self._plan.redo(step_id) if anew else self._plan.retry(step_id))
         self._after_plan()
 
+    @work(group="anew", exclusive=True, exit_on_error=False)
+    async def _install_anew(self) -> None:
+        from torbiz_tui.screens.remedies import on_setup
+        from torbiz_tui.troubleshooting.symptom import Action
+
+        await on_setup(self, Action.REINSTALL_STACK)
+
     def action_skip(self) -> None:
         """Go on without the selected step."""
         status = self.query_one(StepList).selected
@@ -333,6 +341,10 @@ class SetupScreen(ModeScreen):
         """The actions that the selected step allows."""
         yield SystemCommand("Set up this machine", "Bring everything that is missing", self._run)
         yield SystemCommand("Check again", "Look at all steps; change nothing", self.action_check)
+        if self._plan.has(_STACK_STEP):
+            yield SystemCommand(
+                "Install Petals anew", "Also when nothing is missing", self._install_anew
+            )
         for action, title, run in (
             ("retry", "Retry the selected step", self.action_retry),
             ("cancel", "Cancel the selected step", self.action_cancel),

@@ -1,0 +1,84 @@
+"""A private swarm for real: invite, join, leave, find again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_port
+from torbiz_tui.errors import ExitCode
+from torbiz_tui.paths import Paths
+
+pytestmark = pytest.mark.swarm
+
+PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
+QUESTION = "What is a swarm?"
+
+
+def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, "--environment", "native", "--home", str(home), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def done(home: Path, *arguments: str) -> str:
+    result = command(home, *arguments)
+    assert result.returncode == 0, f"{arguments}: {result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture
+def friend_home(tmp_path: Path, stack_home: Path) -> Path:
+    """The home of somebody else, with the stack in it."""
+    paths = Paths(tmp_path / "friend")
+    paths.ensure()
+    paths.env.symlink_to(Paths(stack_home).env, target_is_directory=True)
+    return paths.home
+
+
+def test_a_friend_joins_by_a_code_and_finds_the_swarm_again(
+    demo_home: Path, friend_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORBIZ_ASK_KEEP_WARM_S", "0")
+    port, other = str(free_port()), str(free_port())
+    half = ("--wait", "--throughput", "1")
+    try:
+        done(demo_home, "--demo", "share", "--swarm", "club", "--port", port, *half)
+        first = json.loads(done(demo_home, "invite", "--json"))
+        assert first["name"] == "club"
+        assert f"/tcp/{port}/p2p/" in first["initial_peers"][0]
+
+        answer = done(friend_home, "ask", "--join", first["code"], QUESTION)
+        assert "swarm" in answer.lower()
+        (known,) = json.loads(done(friend_home, "swarms", "--json"))["swarms"]
+        assert known["name"] == "club"
+        assert known["initial_peers"] == first["initial_peers"]
+
+        # It goes, and is back under its address: what was given to friends still holds.
+        done(demo_home, "stop")
+        gone = command(friend_home, "ask", "--swarm", "club", QUESTION)
+        assert gone.returncode == ExitCode.FAILED
+        assert "answers" in gone.stderr
+        done(demo_home, "--demo", "share", "--swarm", "club", *half)
+        again = json.loads(done(demo_home, "invite", "--json"))
+        assert again["code"] == first["code"]
+        assert "swarm" in done(friend_home, "ask", "--swarm", "club", QUESTION).lower()
+
+        # A friend who hosts lets the one who began it find the swarm again.
+        joined = done(
+            friend_home, "--demo", "share", "--join", again["code"], "--port", other, *half
+        )
+        assert "Serving blocks 0:8" in joined
+        (known,) = json.loads(done(friend_home, "swarms", "--json"))["swarms"]
+        assert not known["started_here"]
+    finally:
+        command(friend_home, "stop")
+        command(demo_home, "stop")

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.fakes import Scene, serving
+from tests.swarm_map.monitors import ScriptedMonitor
 from tests.swarm_map.swarms import crowd, server, snapshot
 from torbiz_tui.assembly import Services
 from torbiz_tui.cli import main
 from torbiz_tui.config import Config
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarm.monitor import Looking, SwarmEvent, Trouble
+from torbiz_tui.swarm.monitor import SwarmEvent, Trouble
 from torbiz_tui.swarm.rows import cells
 
 Capture = pytest.CaptureFixture[str]
 WHOLE = snapshot(8, server(1, 0, 8))
 HOLES = snapshot(8, server(1, 0, 3), server(2, 5, 8, reachable=False))
-
-
-class ScriptedMonitor:
-    """Tells what it was given; None in it waits for ever, the end is a Ctrl-C."""
-
-    def __init__(self, *events: SwarmEvent | None) -> None:
-        self._events = events
-        self.models: list[str] = []
-        self.closed = False
-
-    async def watch(self, model: str, period_s: float = 5.0) -> AsyncGenerator[SwarmEvent, None]:
-        self.models.append(model)
-        try:
-            yield Looking("importing")
-            for event in self._events:
-                if event is None:
-                    await asyncio.Event().wait()
-                else:
-                    yield event
-            raise KeyboardInterrupt
-        finally:
-            self.closed = True
 
 
 @pytest.fixture(autouse=True)

@@ -313,6 +313,12 @@ class AskScreen(TalkingScreen):
         """Put the keys to the messages."""
         self.view.select()
 
+    def action_show_swarm(self) -> None:
+        """Show who serves the blocks of the model."""
+        from torbiz_tui.screens.swarm import SwarmScreen
+
+        self.app.push_screen(SwarmScreen(self.services, self.services.inference.model))
+
     def action_page_up(self) -> None:
         """Scroll the conversation; the field keeps the keys."""
         self.view.page(-1)

@@ -247,6 +247,15 @@ class ShareScreen(ModeScreen):
         note = "What the app does, as a command for a shell. It holds no token."
         self.app.push_screen(CommandScreen("Command", note, command, COPIED))
 
+    def action_show_swarm(self) -> None:
+        """Show who serves the blocks of what is shared, or of what the form says."""
+        from torbiz_tui.screens.swarm import SwarmScreen
+
+        spec = self.services.sharing.state.spec
+        form = self.query_one(ShareForm)
+        model = form.model if form.display or spec is None else spec.model
+        self.app.push_screen(SwarmScreen(self.services, model))
+
     @on(Button.Pressed, "#retry")
     def action_retry(self) -> None:
         """Start again as before; as the form says when this app did not start it."""

@@ -70,18 +70,18 @@ _COLUMNS = (
     _Column("via", 6, _relay, 1),
     _Column("version", 12, lambda server: server.version or "–", 2),
 )
-_NAME = 18
+_NAME = 16
 """Columns for the name at least."""
 
 
 def table(snapshot: Snapshot, width: int = 80) -> list[Row]:
-    """The table: a heading, then a row for each server, own ones marked with `@`."""
+    """The table: a heading, then a row for each server, own ones first, marked with `@`."""
     width = max(width, NARROWEST)
     columns = _chosen(width)
     taken = 2 + sum(column.width + 1 for column in columns)
     titles = _line((column.title for column in columns), columns)
     rows: list[Row] = [((f"  {titles} {fitted('server', width - taken).rstrip()}", "dim"),)]
-    for server in snapshot.servers:
+    for server in sorted(snapshot.servers, key=lambda server: not server.own):
         values = _line((column.value(server) for column in columns), columns)
         name = _name(server, width - taken)
         mark, style = ("@ ", "own") if server.own else ("  ", _STYLES[server.state])

@@ -84,9 +84,24 @@ SHARE = [
     _key("share.retry", "r", "retry", "Retry", "Start again as before", show=True),
     _key("share.logs", "l", "show_logs", "Log", "Show the server's log", show=True),
     _key("share.command", "k", "show_command", "Command", "Show the command behind it", show=True),
+    _key("share.swarm", "m,f8", "show_swarm", "Map", "Block by block, who serves it", show=True),
     _key(
         "share.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True
     ),
+]
+
+SWARM = [
+    _key("swarm.look", "r", "look", "Look again", "Start the monitor anew", show=True),
+    _key("swarm.close", "escape,q,f8", "close_map", "Close", "Close the map", show=True),
+]
+
+SWARM_READING = [
+    _key("swarm.down", "down,j", "line(1)", "Down", "One row down"),
+    _key("swarm.up", "up,k", "line(-1)", "Up", "One row up"),
+    _key("swarm.page_down", "pagedown,space,ctrl+d", "page(1)", "Page down", "One page down"),
+    _key("swarm.page_up", "pageup,b,ctrl+u", "page(-1)", "Page up", "One page up"),
+    _key("swarm.top", "g,home", "top", "Top", "To the picture"),
+    _key("swarm.end", "G,end", "end", "End", "To the last server"),
 ]
 
 ASK = [
@@ -107,6 +122,7 @@ ASK = [
     ),
     _key("ask.again", "ctrl+r", "again", "Again", "Answer the question again", show=True),
     _key("ask.select", "ctrl+g,ctrl+up", "select", "Messages", "Select a message"),
+    _key("ask.swarm", "f8", "show_swarm", "Map", "Block by block, who serves the model"),
     _key("ask.share", "ctrl+s", "share_missing", "Share", "Share the blocks that nobody serves"),
     _key("ask.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True),
     Binding(
@@ -274,6 +290,7 @@ GROUPS: dict[str, list[Binding]] = {
     "Setup": STEPS + SETUP,
     "Docker panel": DOCKER,
     "Share": SHARE,
+    "Swarm map": SWARM + SWARM_READING,
     "Ask": QUESTION + ASK,
     "Ask: messages": MESSAGES,
     "Ask: conversations": CONVERSATIONS,

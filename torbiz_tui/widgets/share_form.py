@@ -258,6 +258,11 @@ class ShareForm(VerticalScroll, can_focus=False):
             return "The first block must be below the end: 0:8 is blocks 0 to 7."
         return ""
 
+    @property
+    def model(self) -> str:
+        """The model that is chosen; empty when none is."""
+        return self._model()
+
     def _model(self) -> str:
         chosen = self._choice("model")
         return self._text("other") if chosen == _OTHER else chosen

@@ -13,6 +13,9 @@ With --restart a command that crashes after it has served is started again, afte
 it has ever served, what says that it is refused, and what somebody has stopped stays ended. The
 command tells both on the descriptor that TORBIZ_SUPERVISOR_FD names (`supervisor_words.py`).
 
+With --hours and --mains-only the command is asked to finish and to stop while it may not serve
+(`pausing.py`), and started again as soon as it may; that is told on stderr too.
+
 SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each, and SIGUSR1 as it is: it asks to finish
 what is being answered first (`draining.py`). Exit code: that of the command,
 or 128 plus the signal's number.
@@ -35,6 +38,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from pausing import Conditions, Hours
+
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 LEFTOVER_GRACE_S = 1.0
@@ -42,6 +47,9 @@ LOG_LOOK_S = 10.0
 STOP_LOOK_S = 0.1
 RESTART_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
 RESTARTS_MOST = 5
+PAUSE_LOOK_S = 10.0
+# What is being answered gets this long before a pause.
+PAUSE_DRAIN_S = 60.0
 RESTART_WINDOW_S = 3600.0
 # It ended by itself, was called wrongly, or somebody has asked the process itself to stop.
 NO_CRASH = (0, 2, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
@@ -55,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--log-limit", type=int, default=5_000_000, help="in bytes")
     parser.add_argument("--rotate", default="", help="the command that rotates a log")
     parser.add_argument("--restart", action="store_true", help="start it again when it crashes")
+    parser.add_argument("--hours", type=Hours.parse, help="serve at these alone: 22:00-07:00")
+    parser.add_argument("--mains-only", action="store_true", help="not on the battery")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -68,9 +78,18 @@ def main(argv: list[str] | None = None) -> int:
         rotate = [*shlex.split(options.rotate), str(options.log)]
         looking = (options.log, options.log_limit, rotate)
         threading.Thread(target=_keep_small, args=looking, daemon=True).start()
-    end = supervisor.run()
-    if options.restart and end.served:
-        end = _run_again(supervisor, end)
+    conditions = Conditions(options.hours, mains_only=options.mains_only)
+    if conditions.any:
+        watch = threading.Thread(target=supervisor.keep_to, args=(conditions,), daemon=True)
+        watch.start()
+    while not _paused(supervisor, conditions):
+        end = supervisor.run()
+        if options.restart and end.served:
+            end = _run_again(supervisor, end)
+        if supervisor.asked or not end.paused:
+            break
+    else:
+        end = _End(0)
     _write_report(
         options.report, code=end.code, asked=supervisor.asked, out_of_memory=end.out_of_memory
     )
@@ -85,11 +104,12 @@ class _End:
     out_of_memory: bool = False
     served: bool = False
     refused: bool = False
+    paused: bool = False
 
     @property
     def crashed(self) -> bool:
         """Whether nobody wanted it to end, and another start may go better."""
-        return not self.refused and self.code not in NO_CRASH
+        return not (self.refused or self.paused) and self.code not in NO_CRASH
 
     @property
     def how(self) -> str:
@@ -104,6 +124,7 @@ class _Supervisor:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
+        self._pausing = False
         self.asked = False
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
@@ -113,6 +134,21 @@ class _Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 drain = number == signal.SIGUSR1
                 self._child.send_signal(signal.SIGUSR1 if drain else signal.SIGTERM)
+
+    def keep_to(self, conditions: Conditions) -> None:
+        """Ask the command to finish and stop whenever it may not serve; runs in a thread."""
+        while True:
+            time.sleep(PAUSE_LOOK_S)
+            child = self._child
+            if child is None or self._pausing or not conditions.reason():
+                continue
+            self._pausing = True
+            for number, wait_s in ((signal.SIGUSR1, PAUSE_DRAIN_S), (signal.SIGTERM, 0.0)):
+                with contextlib.suppress(ProcessLookupError):
+                    child.send_signal(number)
+                deadline = time.monotonic() + wait_s
+                while self._child is child and time.monotonic() < deadline:
+                    time.sleep(STOP_LOOK_S)
 
     def stopped_within(self, seconds: float) -> bool:
         """Wait; True as soon as somebody asks to stop."""
@@ -141,6 +177,7 @@ class _Supervisor:
             return _End(127, refused=True)
         finally:
             os.close(sending)
+        self._pausing = False
         self._child = child
         if self.asked:
             child.send_signal(signal.SIGTERM)
@@ -153,7 +190,19 @@ class _Supervisor:
             out_of_memory=code == -signal.SIGKILL and _oom_kills() > oom_kills,
             served="serving" in words,
             refused="refused" in words,
+            paused=self._pausing,
         )
+
+
+def _paused(supervisor: _Supervisor, conditions: Conditions) -> bool:
+    """Wait until the command may serve; True when somebody has asked to stop before."""
+    told = ""
+    while not supervisor.asked and (reason := conditions.reason()):
+        if reason != told:
+            told = reason
+            _tell(f"Sharing pauses: {reason}", "INFO")
+        supervisor.stopped_within(PAUSE_LOOK_S)
+    return supervisor.asked
 
 
 def _run_again(supervisor: _Supervisor, end: _End) -> _End:

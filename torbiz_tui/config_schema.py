@@ -27,6 +27,7 @@ from torbiz_tui.config_values import (
     is_dht_prefix,
     is_engine_address,
     is_host,
+    is_hours,
     is_peer_address,
     is_public_name,
     is_swarm_name,
@@ -144,6 +145,17 @@ class ShareConfig:
         20.0,
         Number(0, 600, above=True),
         "Seconds that a server gets to stop by itself before it is killed.",
+    )
+    hours: str = _key(
+        "",
+        Text("hours such as 22:00-07:00, or empty", is_hours),
+        "Hours of the day to serve at, local time; outside of them the server pauses. Empty serves"
+        " always; not in a container.",
+    )
+    mains_only: bool = _key(
+        False,
+        Flag(),
+        "Pause while the machine runs on its battery; not in a container.",
     )
     restart_on_crash: bool = _key(
         True,

@@ -339,6 +339,17 @@ def is_blocks(text: str) -> bool:
     return match is not None and int(match[1]) < int(match[2])
 
 
+def is_hours(text: str) -> bool:
+    """Whether it is empty, or a span of the day such as 22:00-07:00."""
+    if not text:
+        return True
+    time = r"(?:[01]?\d|2[0-3]):[0-5]\d"
+    return (
+        re.fullmatch(rf"{time}-{time}", text) is not None
+        and len({part.zfill(5) for part in text.split("-")}) == 2
+    )
+
+
 def is_container_name(text: str) -> bool:
     """Whether an engine accepts it as a container's name."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", text) is not None

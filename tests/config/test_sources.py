@@ -145,6 +145,8 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(["", "my-llama-hf"])
     if key == "share.blocks":
         return st.sampled_from(["auto", "7", "0:4", "4:8"])
+    if key == "share.hours":
+        return st.sampled_from(["", "22:00-07:00", "9:30-17:00"])
     if key == "share.device":
         return st.sampled_from(["auto", "cpu", "cuda:3"])
     if key == "share.throughput":

@@ -146,9 +146,19 @@ def test_a_download_is_told_with_its_size_rate_and_time() -> None:
     ("line", "text"),
     [
         ("Downloading: 5000 of 99000 bytes, 2500 bytes/s, 37 s left", "5 of 99 kB, 2.5 kB/s, 37 s left"),
-        ("Downloading: 1 of 2000000 bytes, 1 bytes/s, 90000 s left", "0 of 2 MB, 0.0 kB/s, 25 h 0 min left"),
-        ("Downloading: 7000000 of 7000000 bytes, 1000000 bytes/s, 0 s left", "7 of 7 MB, 1.0 MB/s"),
+        ("Downloading: 1 of 2000000 bytes, 1 bytes/s, 90000 s left", "0.0 of 2.0 MB, 0.0 kB/s, 25 h 0 min left"),
+        ("Downloading: 7000000 of 7000000 bytes, 1000000 bytes/s, 0 s left", "7.0 of 7.0 MB, 1.0 MB/s"),
     ],
 )  # fmt: skip
 def test_a_download_in_words(line: str, text: str) -> None:
     assert after(f"Nov 23 20:42:51.000 [INFO] {line}").stage_text == f"Downloading: {text}"
+
+
+def test_a_pause_is_told_with_its_reason() -> None:
+    told = "Nov 23 20:50:00.000 [INFO] Sharing pauses: it serves at 22:00-07:00 only"
+    state = after(*START, *REST, STARTED, CONFIRMED, told)
+    assert state.phase is Phase.STARTING
+    assert state.stage_text == "Paused: it serves at 22:00-07:00 only"
+    state = after(START[0], state=state)
+    assert state.stage_text == "Starting Petals"
+    assert after(told).stage_text.startswith("Paused: ")

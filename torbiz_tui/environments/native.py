@@ -120,7 +120,7 @@ class NativeDriver(EnvironmentDriver):
             str(self._report_file),
             *("--log", str(log_file), "--log-limit", str(MAX_BYTES)),
             *("--rotate", shlex.join([sys.executable, "-P", "-m", "torbiz_tui.logs.rotation"])),
-            *(["--restart"] if self._config.share.restart_on_crash else []),
+            *self._supervision(),
             "--",
             *self.server_argv(spec),
         ]
@@ -158,6 +158,15 @@ class NativeDriver(EnvironmentDriver):
             ) from error
         logger("sharing").info("started pid %d: %s", process.pid, " ".join(self.server_argv(spec)))
         return record
+
+    def _supervision(self) -> list[str]:
+        """The options of the supervisor that say when the server runs."""
+        share = self._config.share
+        return [
+            *(["--restart"] if share.restart_on_crash else []),
+            *(["--hours", share.hours] if share.hours else []),
+            *(["--mains-only"] if share.mains_only else []),
+        ]
 
     async def command_text(self, spec: ServerSpec) -> str:
         return shlex.join(self.server_argv(spec))

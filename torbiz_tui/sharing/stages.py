@@ -34,6 +34,7 @@ _LOADED = re.compile(r"^Loaded \S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
 _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
 _CRASHED = re.compile(r"^The server crashed \(.+\): it is started again in (\d+) s$")
+_PAUSES = re.compile(r"^Sharing pauses: (.+)$")
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _OPEN = re.compile(r"^rpc_inference\.open\(")
 _CLOSE = re.compile(r"^rpc_inference\.close\(")
@@ -76,6 +77,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     """The state after one more line of the server's log."""
     parsed = parse_line(line)
     message = parsed.message
+    if match := _PAUSES.match(message):
+        return _event(replace(_started_again(state), pauses=match[1]), parsed, message)
     if match := _CRASHED.match(message):
         crashed = replace(_started_again(state), restart_at=parsed.at + int(match[1]))
         return _event(crashed, parsed, message, warning=True)
@@ -84,7 +87,7 @@ def advance(state: SharingState, line: str) -> SharingState:
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
         return _event(state, parsed, message, warning=True)
     if message.startswith("Starting a server for ") and (
-        state.phase is Phase.SERVING or state.restart_at is not None
+        state.phase is Phase.SERVING or state.restart_at is not None or state.pauses
     ):
         return _event(_started_again(state), parsed, "The server was started again")
     if _FAILED.match(message):
@@ -156,6 +159,7 @@ def _started_again(state: SharingState) -> SharingState:
         serving_since=None,
         requests_open=0,
         restart_at=None,
+        pauses="",
     )
 
 

@@ -76,7 +76,7 @@ class SharingState:
     frozen and answers nobody. `draining`: it is stopping, and finishes before what it is answering.
     `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
-    (seconds since the epoch). `exit_report` and `failure` are there when it has ended
+    (seconds since the epoch). `pauses` says why it may not serve now. `exit_report` and `failure` are there when it has ended
     otherwise than asked, and `ended_by` where a known problem has ended it.
     """
 
@@ -100,6 +100,7 @@ class SharingState:
     requests_total: int = 0
     resources: ResourceSample | None = None
     restart_at: float | None = None
+    pauses: str = ""
     exit_report: ExitReport | None = None
     failure: str = ""
     remedy: str = ""
@@ -136,6 +137,8 @@ class SharingState:
         """The stage in words: `Loading blocks: 3 of 8`."""
         if self.stage is None:
             return ""
+        if self.pauses:
+            return f"Paused: {self.pauses}"
         if self.restart_at is not None:
             at = time.strftime("%H:%M:%S", time.localtime(self.restart_at))
             return f"Crashed; starting again at {at}"

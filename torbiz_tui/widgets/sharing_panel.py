@@ -93,7 +93,7 @@ def _starting(state: SharingState, name: str) -> Content:
         if index < current:
             parts += ["\n", ("✓ ", "$text-success"), title]
         elif index == current:
-            if state.restart_at is not None or stage is Stage.DOWNLOADING:
+            if state.pauses or state.restart_at is not None or stage is Stage.DOWNLOADING:
                 title = state.stage_text
             parts += ["\n", (f"▸ {title}", "bold $text-accent")]
             if stage is Stage.LOADING and state.blocks is not None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -21,6 +21,7 @@ from torbiz_tui.logs.writing import write_failures
 from torbiz_tui.screens.base import ModeScreen, as_torbiz_error
 from torbiz_tui.sharing.state import Phase
 from torbiz_tui.widgets import keys
+from torbiz_tui.widgets.ordered_keys import OrderedKeys
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
@@ -45,7 +46,7 @@ _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
 
 
-class TorbizApp(App[None]):
+class TorbizApp(OrderedKeys):
     """Four modes on the same services; only the first one's module is loaded at the start."""
 
     TITLE = "torbiz"

@@ -57,11 +57,12 @@ class Reference:
     """A process of `petals_side/reference.py`."""
 
     def __init__(self, python: Path, kind: str, model: Path, peer: str) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
             [str(python), str(SIDE / "reference.py"), kind, str(model), peer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             env=runner_environment(),
             text=True,
         )
@@ -84,12 +85,15 @@ class Reference:
             event = json.loads(line)
             if event["type"] == kind:
                 return time.perf_counter(), event
-        raise RuntimeError(f"The reference ended before {kind!r}.")
+        self._errors.seek(0)
+        told = self._errors.read()[-2000:]
+        raise RuntimeError(f"The reference ended before {kind!r}: {told}")
 
     def close(self) -> None:
         """End it."""
         self._process.kill()
         self._process.wait()
+        self._errors.close()
 
 
 class Runner:

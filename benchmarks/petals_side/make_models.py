@@ -39,6 +39,7 @@ def main(demo: Path, out: Path) -> None:
         max_position_embeddings=2048,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         torch_dtype="float32",
     )
     _write(LlamaForCausalLM(config), special, demo, out / "llama-100m")

@@ -127,12 +127,12 @@ async def test_the_form_and_ask_open_the_map_of_their_model(
     app: TorbizApp = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "Start sharing")
-        await pilot.press("f8")
+        await pilot.press("f9")
         await until_shown(pilot, "Swarm of torbiz-demo")
         await pilot.press("escape")
         await pilot.press("f3")
         await until_shown(pilot, "Ask a question")
-        await pilot.press("f8")
+        await pilot.press("f9")
         await until_shown(pilot, "Swarm of owner/big")
         assert monitor.models == ["torbiz-demo", "owner/big"]
 

@@ -84,7 +84,7 @@ SHARE = [
     _key("share.retry", "r", "retry", "Retry", "Start again as before", show=True),
     _key("share.logs", "l", "show_logs", "Log", "Show the server's log", show=True),
     _key("share.command", "k", "show_command", "Command", "Show the command behind it", show=True),
-    _key("share.swarm", "m,f8", "show_swarm", "Map", "Block by block, who serves it", show=True),
+    _key("share.swarm", "m,f9", "show_swarm", "Map", "Block by block, who serves it", show=True),
     _key(
         "share.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True
     ),
@@ -92,7 +92,7 @@ SHARE = [
 
 SWARM = [
     _key("swarm.look", "r", "look", "Look again", "Start the monitor anew", show=True),
-    _key("swarm.close", "escape,q,f8", "close_map", "Close", "Close the map", show=True),
+    _key("swarm.close", "escape,q,f9", "close_map", "Close", "Close the map", show=True),
 ]
 
 SWARM_READING = [
@@ -122,7 +122,7 @@ ASK = [
     ),
     _key("ask.again", "ctrl+r", "again", "Again", "Answer the question again", show=True),
     _key("ask.select", "ctrl+g,ctrl+up", "select", "Messages", "Select a message"),
-    _key("ask.swarm", "f8", "show_swarm", "Map", "Block by block, who serves the model"),
+    _key("ask.swarm", "f9", "show_swarm", "Map", "Block by block, who serves the model"),
     _key("ask.share", "ctrl+s", "share_missing", "Share", "Share the blocks that nobody serves"),
     _key("ask.explain", "f5", "explain", "Explain", "What is wrong, and what mends it", show=True),
     Binding(

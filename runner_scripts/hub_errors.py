@@ -90,14 +90,14 @@ def _unauthorized(model: str, code: str, page: str, *, token_sent: bool) -> Down
             "token_invalid",
             f"The hub does not accept your token, so {model} was not downloaded.",
             why="The token is misspelt, has expired or was revoked.",
-            remedy=f"Make a new one on {endpoint()}/settings/tokens and set HF_TOKEN to it.",
+            remedy=f"Make a new one on {endpoint()}/settings/tokens and give it in HF_TOKEN.",
         )
     if code == "GatedRepo":
         return DownloadError(
             "token_missing",
             f"{model} is a gated model, and no token was given.",
             why="Its owner wants a licence accepted first, and a token shows who has.",
-            remedy=f"Accept the licence on {page} and set HF_TOKEN to a token of that account.",
+            remedy=f"Accept the licence on {page}, and give a token of that account in HF_TOKEN.",
         )
     return _unknown(model, page)
 
@@ -105,7 +105,7 @@ def _unauthorized(model: str, code: str, page: str, *, token_sent: bool) -> Down
 def _unknown(model: str, page: str) -> DownloadError:
     return DownloadError(
         "model_not_found",
-        f"The hub has no model {model}, or it is private and HF_TOKEN does not open it.",
+        f"The hub has no model {model}, or it is private and no token opens it.",
         remedy=f"Check the spelling ({page}); for a private model set HF_TOKEN.",
     )
 

@@ -32,7 +32,7 @@ async def hub_config(name: str) -> dict[str, Any]:
 
 
 def _download(name: str) -> dict[str, Any]:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_token, hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -44,12 +44,10 @@ def _download(name: str) -> dict[str, Any]:
     try:
         return read_config(Path(hf_hub_download(name, "config.json", etag_timeout=HUB_TIMEOUT_S)))
     except GatedRepoError as error:
-        raise UsageError(
-            f"{name} is gated: its owner wants a licence accepted first.",
-            remedy=f"Accept it on the page of {name} and set HF_TOKEN to a token of that account.",
-            code="model_gated",
-        ) from error
+        raise _gated(name, error.response.status_code) from error
     except RepositoryNotFoundError as error:
+        if error.response.status_code == 401 and get_token():
+            raise _token_invalid(name) from error
         raise UsageError(
             f"There is no model {name} on the hub, or it is private.",
             remedy="Check the spelling; for a private model set HF_TOKEN.",
@@ -68,9 +66,46 @@ def _download(name: str) -> dict[str, Any]:
             code="model_unsupported",
         ) from error
     except (HfHubHTTPError, OSError) as error:
+        response = getattr(error, "response", None)
+        if response is not None and response.status_code == 401 and get_token():
+            raise _token_invalid(name) from error
         raise TorbizError(
             f"The model hub did not give the facts of {name}.",
             why=f"{type(error).__name__}.",
             remedy="Check the network (HF_ENDPOINT, proxies), then try again.",
             code="hub_unreachable",
         ) from error
+
+
+def _gated(name: str, status: int) -> UsageError:
+    """The hub answers 403 to a token whose account has not accepted the licence, and 401 to others."""
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import ENDPOINT
+
+    page = f"{ENDPOINT}/{name}"
+    if status == 401 and get_token():
+        return _token_invalid(name)
+    if status == 401:
+        return UsageError(
+            f"{name} is gated: its owner wants a licence accepted first, and no token was given.",
+            remedy=f"Accept it on {page}, and give a token of that account in HF_TOKEN.",
+            code="token_missing",
+        )
+    return UsageError(
+        f"{name} is gated, and the account of your token has no access to it.",
+        why="Its licence was not accepted with that account, or the owner has yet to agree; a"
+        " fine-grained token also needs the permission to read gated models.",
+        remedy=f"Open {page}, accept the licence with the token's account, then try again.",
+        code="model_gated",
+    )
+
+
+def _token_invalid(name: str) -> UsageError:
+    from huggingface_hub.constants import ENDPOINT
+
+    return UsageError(
+        f"The hub does not accept your token, so nothing is known of {name}.",
+        why="The token is misspelt, has expired or was revoked.",
+        remedy=f"Make a new one on {ENDPOINT}/settings/tokens and give it in HF_TOKEN.",
+        code="token_invalid",
+    )

@@ -21,7 +21,7 @@ _FAILED = re.compile(
     r"\bDownload failed \((?P<code>[a-z_]{1,40})\): (?P<what>.*?)"
     r"(?: Why: (?P<why>.*?))?(?: What to do: (?P<remedy>.*))?$"
 )
-_UNITS = ((10**9, "GB", 1), (10**6, "MB", 0), (10**3, "kB", 0))
+_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ class Download:
     @property
     def text(self) -> str:
         """`1.2 of 3.4 GB, 45 MB/s, 50 s left`."""
-        size, unit, digits = _unit(self.total)
+        size, unit = _unit(self.total)
+        digits = _digits(self.total, size)
         parts = [f"{self.done / size:.{digits}f} of {self.total / size:.{digits}f} {unit}"]
         if self.waiting:
             return ", ".join([*(parts if self.total else []), f"waiting: {self.waiting}"])
         if self.rate:
-            size, unit, _ = _unit(self.rate)
-            parts.append(f"{self.rate / size:.{1 if self.rate < 10 * size else 0}f} {unit}/s")
+            size, unit = _unit(self.rate)
+            parts.append(f"{self.rate / size:.{_digits(self.rate, size)}f} {unit}/s")
         if self.remaining_s is not None and self.done < self.total:
             parts.append(f"{_duration(self.remaining_s)} left")
         return ", ".join(parts)
@@ -76,7 +77,12 @@ def download_failure(lines: Iterable[str]) -> TorbizError | None:
     return None
 
 
-def _unit(count: int) -> tuple[int, str, int]:
+def _digits(count: int, size: int) -> int:
+    """Gigabytes are large steps; so are the first few of any unit."""
+    return 1 if count < 10 * size or size == 10**9 else 0
+
+
+def _unit(count: int) -> tuple[int, str]:
     return next((unit for unit in _UNITS if count >= unit[0]), _UNITS[-1])
 
 

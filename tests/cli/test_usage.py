@@ -23,6 +23,8 @@ COMMANDS = (
     "autostart",
     "invite",
     "swarms",
+    "bootstrap",
+    "reach",
     "ask",
     "api",
     "swarm",

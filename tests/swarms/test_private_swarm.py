@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,10 @@ def test_a_friend_joins_by_a_code_and_finds_the_swarm_again(
         assert known["name"] == "club"
         assert known["initial_peers"] == first["initial_peers"]
 
+        alone = command(demo_home, "reach")
+        assert alone.returncode == ExitCode.FAILED
+        assert "No other peer of the swarm is there" in alone.stdout
+
         # It goes, and is back under its address: what was given to friends still holds.
         done(demo_home, "stop")
         gone = command(friend_home, "ask", "--swarm", "club", QUESTION)
@@ -81,4 +88,53 @@ def test_a_friend_joins_by_a_code_and_finds_the_swarm_again(
         assert not known["started_here"]
     finally:
         command(friend_home, "stop")
+        command(demo_home, "stop")
+
+
+@contextmanager
+def bootstrap(home: Path, *arguments: str) -> Iterator[str]:
+    """A bootstrap node; gives its code, and ends it as Ctrl-C does."""
+    process = subprocess.Popen(
+        [PROGRAM, "--demo", "--home", str(home), "bootstrap", "--swarm", "hub", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == ExitCode.INTERRUPTED
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_bootstrap_node_holds_a_swarm_together(
+    demo_home: Path, friend_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORBIZ_ASK_KEEP_WARM_S", "0")
+    port = str(free_port())
+    try:
+        with bootstrap(demo_home, "--port", str(free_port())) as code:
+            shared = ("--demo", "share", "--join", code, "--port", port, "--wait")
+            done(demo_home, *shared)
+            answer = done(friend_home, "ask", "--model", "torbiz-demo", "--join", code, QUESTION)
+            assert "swarm" in answer.lower()
+            # Petals has asked it whether the server can be dialled.
+            server_log = (Paths(demo_home).logs / "petals_seeder.log").read_text("utf-8")
+            assert "This server is accessible directly" in server_log
+            node_log = (Paths(demo_home).logs / "bootstrap.log").read_text("utf-8")
+            assert "can be dialled: True" in node_log
+            reach = json.loads(done(demo_home, "reach", "--json"))
+            assert reach["verdict"] == "reached"
+            assert [other["reached"] for other in reach["others"]] == [True]
+        done(demo_home, "stop")
+        with bootstrap(demo_home) as again:
+            pass
+        known = json.loads(done(demo_home, "invite", again, "--json"))
+        before = json.loads(done(demo_home, "invite", code, "--json"))
+        assert known["initial_peers"][0] == before["initial_peers"][0]
+        assert [model["name"] for model in known["models"]] == ["torbiz-demo"]
+    finally:
         command(demo_home, "stop")

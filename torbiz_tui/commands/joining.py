@@ -41,7 +41,10 @@ def joined(
     peers = list(settings.get(_PEERS) or ())
     codes += [peer for peer in peers if looks_like_code(peer)]
     if codes:
-        _join_codes(settings, [decode(code) for code in codes], peers, paths)
+        invites = [decode(code) for code in codes]
+        # A bootstrap node serves none.
+        needs_model = options.command != "bootstrap"
+        _join_codes(settings, invites, peers, paths, needs_model=needs_model)
     name = getattr(options, "swarm_name", None)
     if name is not None:
         _join_known(options, settings, name, paths)
@@ -49,7 +52,12 @@ def joined(
 
 
 def _join_codes(
-    settings: dict[str, Any], invites: list[Invite], peers: list[str], paths: Paths
+    settings: dict[str, Any],
+    invites: list[Invite],
+    peers: list[str],
+    paths: Paths,
+    *,
+    needs_model: bool,
 ) -> None:
     invited = [peer for invite in invites for peer in invite.peers]
     addresses = [peer for peer in peers if not looks_like_code(peer)]
@@ -58,7 +66,7 @@ def _join_codes(
     name = next((invite.name for invite in invites if invite.name), "")
     if name:
         settings.setdefault(_NAME, name)
-    if models or not settings.get("model"):
+    if needs_model and models:
         _choose_model(settings, models, "The invite code", paths)
     for note in notes_for_guest(Invite(tuple(settings[_PEERS]), models, name)):
         tell(note)
@@ -82,9 +90,7 @@ def _choose_model(
         if len(models) != 1:
             names = ", ".join(model.name for model in models)
             raise UsageError(
-                f"{holder} names {len(models)} models: {names}."
-                if models
-                else f"{holder} names no model.",
+                f"{holder} names {len(models)} models: {names}.",
                 remedy="Say which: `share MODEL …`, or `ask --model MODEL …`.",
                 code="no_model",
             )
@@ -119,15 +125,17 @@ def _join_known(
 
     settings[_NAME] = name
     known = KnownSwarms(paths)
-    begins = settings.get(_NEW) or (settings.get("demo") and known.find(name) is None)
+    may_begin = settings.get("demo") or options.command == "bootstrap"
+    begins = settings.get(_NEW) or (may_begin and known.find(name) is None)
     if begins or settings.get(_PEERS):
         # It is being started, or joined by other means: only its name is given.
         return
     swarm = known.require(name)
     for warning in known.warnings:
         tell(f"{PROGRAM}: {warning}")
-    models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
-    _choose_model(settings, models, f"The swarm {name}", paths)
+    if options.command != "bootstrap" and swarm.models:
+        models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
+        _choose_model(settings, models, f"The swarm {name}", paths)
     hosting = options.command in ("share", "bootstrap")
     own = {peer.rpartition("/p2p/")[2] for peer in swarm.own} if hosting else set()
     others = [peer for peer in swarm.peers if peer.rpartition("/p2p/")[2] not in own]
@@ -135,7 +143,7 @@ def _join_known(
     from torbiz_tui.swarms.dialling import answering
 
     found = answering([*mine, *others])
-    if hosting and swarm.own:
+    if options.command == "share" and swarm.own:
         # The address stays what others have been given.
         settings.setdefault("share.port", read_peer(swarm.own[0]).port)
     if found:
@@ -143,7 +151,7 @@ def _join_known(
     elif hosting and swarm.started_here:
         settings[_NEW] = True
         settings.pop(_PEERS, None)
-        if others:
+        if others and options.command == "share":
             tell(f"None of the other peers of {name} answers: it begins anew with this machine.")
     else:
         seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(swarm.last_seen))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from torbiz_tui.catalogue import ModelInfo
-from torbiz_tui.config import Config
+if TYPE_CHECKING:
+    from torbiz_tui.catalogue import ModelInfo
+    from torbiz_tui.config import Config
 
 
 def called_in_swarm(model: ModelInfo, name: str, config: Config) -> ModelInfo:

@@ -172,3 +172,15 @@ def test_of_a_hub_model_the_type_names_the_blocks() -> None:
         *("--model-name", "owner/name", "--num-blocks", "60", "--period", "2"),
         *("--model-type", "falcon"),
     )
+
+
+async def test_a_published_model_is_looked_for_without_asking_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    driver = ScriptedDriver([None])
+    await first_events(driver, 1, tmp_path, model="petals-team/StableBeluga2")
+    (command,) = driver.commands
+    arguments = " ".join(command.arguments)
+    assert "--model-name petals-team/StableBeluga2 --num-blocks 80" in arguments
+    assert "--model-type llama" in arguments

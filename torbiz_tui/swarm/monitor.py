@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Any
 
-from torbiz_tui.catalogue import ModelInfo, resolve_model
+from torbiz_tui.catalogue import ModelInfo, known_models, resolve_model
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand, RunnerProcess
 from torbiz_tui.errors import TorbizError
@@ -97,8 +97,7 @@ class SwarmMonitor:
         What goes wrong is a `Trouble`, after which it goes on. Raises UsageError when there is no
         such model.
         """
-        channel = self._config.petals.channel
-        info = await resolve_model(model, self._paths, channel=channel)
+        info = await self._facts(model)
         pause = _FIRST_PAUSE_S
         while True:
             try:
@@ -111,6 +110,15 @@ class SwarmMonitor:
                 yield Trouble(error, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _facts(self, model: str) -> ModelInfo:
+        """The model's facts; of a published one they are known without asking the hub."""
+        known = await asyncio.to_thread(known_models, self._paths)
+        for published in known:
+            if model == published.name == published.source:
+                return published
+        channel = self._config.petals.channel
+        return await resolve_model(model, self._paths, channel=channel)
 
     async def _run(self, info: ModelInfo, period_s: float) -> AsyncGenerator[SwarmEvent, None]:
         """One monitor to its end, which is always an error."""

@@ -205,12 +205,12 @@ class SharingService:
             if running:
                 self._set(changed(self._state, phase=Phase.STOPPING))
             try:
-                drained = running and bool(self._state.requests_open)
-                if drained:
-                    await self._drain(record)
-                report = await self._driver.stop_server(record, self._config.share.stop_grace_s)
-                # One that has ended by then was asked to all the same.
-                report = changed(report, asked=report.asked or drained)
+                report = None
+                if running and self._state.requests_open:
+                    report = await self._drain(record)
+                if report is None:
+                    grace_s = self._config.share.stop_grace_s
+                    report = await self._driver.stop_server(record, grace_s)
             except TorbizError:
                 self._set(changed(self._state, phase=before))
                 raise
@@ -233,21 +233,22 @@ class SharingService:
             )
             return report
 
-    async def _drain(self, record: ServerRecord) -> None:
-        """Wait until it has finished what it is answering, and no longer than one may."""
+    async def _drain(self, record: ServerRecord) -> ExitReport | None:
+        """Wait until it has finished what it is answering and ended; None when it goes on."""
         longest = self._config.share.drain_s
         if self._stop_now.is_set() or self._state.paused or longest <= 0:
-            return
+            return None
         if not await self._driver.drain_server(record):
-            return
+            return None
         text = f"Finishing what is being answered, for {longest:.0f} s at most"
         self._set(changed(self._state, draining=True, events=self._with_event(text)))
-        waits = [
-            asyncio.create_task(self._driver.wait_server(record), name="wait for the drain"),
-            asyncio.create_task(self._stop_now.wait(), name="wait for a second stop"),
-        ]
+        ended = asyncio.create_task(self._driver.wait_server(record), name="wait for the drain")
+        told = asyncio.create_task(self._stop_now.wait(), name="wait for a second stop")
+        waits = (ended, told)
         try:
             await asyncio.wait(waits, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
+            # It was asked to, though a container's engine knows nothing of that.
+            return changed(ended.result(), asked=True) if ended.done() else None
         finally:
             for task in waits:
                 task.cancel()

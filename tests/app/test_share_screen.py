@@ -13,6 +13,7 @@ from tests.app.fakes import SPEC, FakeServices
 from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.sharing.downloads import Download
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 ADDRESS = "/ip4/192.168.1.20/tcp/31337/p2p/QmPeer"
@@ -141,6 +142,22 @@ async def test_the_stages_of_a_start(services: FakeServices) -> None:
         )
         await until_shown(
             pilot, "✓ Connecting to the swarm", "▸ Loading blocks  3 of 8", "· Serving", "12 s"
+        )
+
+
+async def test_a_download_is_told_with_its_rate_and_time(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        download = Download(1_200_000_000, 3_400_000_000, 45_000_000, 50)
+        services.sharing.become(
+            SharingState(
+                phase=Phase.STARTING, stage=Stage.DOWNLOADING, spec=SPEC, download=download
+            )
+        )
+        await until_shown(
+            pilot,
+            "✓ Starting Petals",
+            "▸ Downloading: 1.2 of 3.4 GB, 45 MB/s, 50 s left",
+            "· Connecting to the swarm",
         )
 
 

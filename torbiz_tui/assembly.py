@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import Environment
 from torbiz_tui.environments.native import NativeDriver
@@ -21,6 +20,7 @@ from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase
 
 if TYPE_CHECKING:
+    from torbiz_tui.catalogue import ModelInfo
     from torbiz_tui.environments.chat_records import ChatRunnerRecord
     from torbiz_tui.environments.docker.container_log import ContainerLog
     from torbiz_tui.environments.docker.driver import DockerDriver

@@ -1,10 +1,17 @@
-"""The models that Petals can serve: the demo, local folders, and models of the hub."""
+"""The models that Petals can serve: the demo, local folders, and models of the hub.
 
-from torbiz_tui.catalogue.architecture import MAIN, RELEASE, Architecture, read_architecture
-from torbiz_tui.catalogue.hub import HUB_TIMEOUT_S
-from torbiz_tui.catalogue.local import check_model_files, local_info
-from torbiz_tui.catalogue.model_info import ModelInfo
-from torbiz_tui.catalogue.resolving import DEMO_MODEL, demo_info, known_models, resolve_model
+What is named here is loaded when it is asked for: the full-screen app opens without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torbiz_tui.catalogue.architecture import MAIN, RELEASE, Architecture, read_architecture
+    from torbiz_tui.catalogue.hub import HUB_TIMEOUT_S
+    from torbiz_tui.catalogue.local import check_model_files, local_info
+    from torbiz_tui.catalogue.model_info import DEMO_MODEL, ModelInfo
+    from torbiz_tui.catalogue.resolving import demo_info, known_models, resolve_model
 
 __all__ = [
     "DEMO_MODEL",
@@ -20,3 +27,25 @@ __all__ = [
     "read_architecture",
     "resolve_model",
 ]
+
+_MODULES = {
+    "DEMO_MODEL": "model_info",
+    "HUB_TIMEOUT_S": "hub",
+    "MAIN": "architecture",
+    "RELEASE": "architecture",
+    "Architecture": "architecture",
+    "ModelInfo": "model_info",
+    "check_model_files": "local",
+    "demo_info": "resolving",
+    "known_models": "resolving",
+    "local_info": "local",
+    "read_architecture": "architecture",
+    "resolve_model": "resolving",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for. Raises AttributeError for a name that is not here."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

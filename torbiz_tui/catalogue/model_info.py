@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torbiz_tui.catalogue.architecture import MAIN, RELEASE, Architecture
 
+DEMO_MODEL = "torbiz-demo"
+
 
 @dataclass(frozen=True)
 class ModelInfo:

@@ -12,12 +12,11 @@ from functools import partial
 from torbiz_tui.catalogue.architecture import MAIN, RELEASE, read_architecture
 from torbiz_tui.catalogue.hub import hub_config
 from torbiz_tui.catalogue.local import count_parameters, local_folder, local_info, read_config
-from torbiz_tui.catalogue.model_info import ModelInfo
+from torbiz_tui.catalogue.model_info import DEMO_MODEL, ModelInfo
 from torbiz_tui.catalogue.published import PUBLISHED
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, demo_model
 
-DEMO_MODEL = "torbiz-demo"
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
 

@@ -26,7 +26,6 @@ from torbiz_tui.environments.stack_pins import (
     torch_pin,
 )
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.hardware import nvidia_gpu
 from torbiz_tui.paths import Paths, requirements_file, write_json
 from torbiz_tui.setup.step import Reporter
 
@@ -65,6 +64,8 @@ class PetalsStack:
             return wanted
         if sys.platform != "linux":
             return "default"
+        from torbiz_tui.hardware import nvidia_gpu
+
         return "cuda" if nvidia_gpu() else "cpu"
 
     def digest(self) -> str:

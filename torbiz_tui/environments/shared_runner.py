@@ -29,8 +29,6 @@ from torbiz_tui.logs.rotation import keep_bounded
 from torbiz_tui.logs.run_start import begin_run
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
-from torbiz_tui.troubleshooting.recognising import with_known
-from torbiz_tui.troubleshooting.symptom import Place, Severity
 
 _POLL_S = 0.03
 _CONNECT_S = 5.0
@@ -261,6 +259,9 @@ class SharedRunners:
             code="runner_not_started",
             details=said[-4:],
         )
+        from torbiz_tui.troubleshooting.recognising import with_known
+        from torbiz_tui.troubleshooting.symptom import Place, Severity
+
         raise with_known(error, said, Place.CHAT, Severity.ERROR)
 
     async def end_unused(self) -> list[ChatRunnerRecord]:

@@ -11,7 +11,6 @@ from textual.widgets import Static
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import STAGE_TITLES, Route, RouteChanged, StageChanged, blocks_text
 from torbiz_tui.screens.base import ModeScreen
-from torbiz_tui.troubleshooting.recognising import explained, without_server
 from torbiz_tui.widgets.header import swarm_of
 from torbiz_tui.widgets.model_name import short_model
 from torbiz_tui.widgets.notice import EXPLAINS
@@ -227,6 +226,10 @@ class AnsweringScreen(ModeScreen):
     def problem(self) -> Explanation | None:
         """That of the message, else what keeps the runner from starting."""
         told = super().problem()
+        if told is None and self._cannot_warm is None:
+            return None
+        from torbiz_tui.troubleshooting.recognising import explained, without_server
+
         if told is None and self._cannot_warm is not None:
             told = explained(self._cannot_warm)
         return without_server(told) if told is not None else None

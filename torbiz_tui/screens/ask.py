@@ -14,7 +14,6 @@ from textual.widgets import Static
 from torbiz_tui.screens.ask_panes import AskPanes
 from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.talking import TalkingScreen
-from torbiz_tui.troubleshooting.recognising import explained, without_server
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.answer_settings import AnswerSettings
 from torbiz_tui.widgets.question_input import QuestionInput
@@ -133,6 +132,10 @@ class AskScreen(TalkingScreen):
         """Also that of the answer that failed last, when its message was closed."""
         told = super().problem()
         failed = self._shown.error if self._shown is not None else None
+        if told is None and failed is None:
+            return None
+        from torbiz_tui.troubleshooting.recognising import explained, without_server
+
         if told is None and failed is not None:
             told = explained(failed)
         return without_server(told) if told is not None else None

@@ -14,9 +14,7 @@ from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.errors import ExitCode, TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
-from torbiz_tui.setup.failures import known_failure
 from torbiz_tui.setup.step import CheckResult, Readiness, Reporter, Step
-from torbiz_tui.troubleshooting.recognising import reason
 from torbiz_tui.troubleshooting.symptom import Explanation
 
 CHECK_TIMEOUT_S = 30.0
@@ -291,6 +289,9 @@ class SetupPlan:
 
     def _fail(self, step_id: str, error: TorbizError) -> None:
         blocked = error.exit_code is ExitCode.BLOCKED
+        from torbiz_tui.setup.failures import known_failure
+        from torbiz_tui.troubleshooting.recognising import reason
+
         known = known_failure(error, self._printed[step_id], self._steps[step_id])
         # An error that was made from a symptom says it already.
         added = known if known is not None and not error.symptom else None

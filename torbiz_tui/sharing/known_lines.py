@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from torbiz_tui.sharing.stages import EVENTS_KEPT, advance, parse_line
 from torbiz_tui.sharing.state import SharingEvent, SharingState
-from torbiz_tui.troubleshooting.recognising import recognise_line
 from torbiz_tui.troubleshooting.symptom import Place
 
 
@@ -15,6 +14,8 @@ def take_line(state: SharingState, line: str) -> SharingState:
 
     A line of a known problem is an event also where it is nothing else, once for each in a row.
     """
+    from torbiz_tui.troubleshooting.recognising import recognise_line
+
     after = advance(state, line)
     known = recognise_line(line, Place.SERVER, in_container=state.container is not None)
     if known is None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.catalogue import RELEASE, resolve_model
+from torbiz_tui.catalogue import RELEASE
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
@@ -23,8 +23,6 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.downloads import download_failure
-from torbiz_tui.sharing.ending import explain_end, known_end
-from torbiz_tui.sharing.fitting import fitting_blocks
 from torbiz_tui.sharing.known_lines import take_line
 from torbiz_tui.sharing.remembering import SwarmMemory
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
@@ -144,6 +142,9 @@ class SharingService:
         """
         # The image holds the release alone.
         channel = RELEASE if self._driver.name == "docker" else self._config.petals.channel
+        from torbiz_tui.catalogue import resolve_model
+        from torbiz_tui.sharing.fitting import fitting_blocks
+
         model = await resolve_model(require_name(request.model), self._paths, channel=channel)
         model = called_in_swarm(model, request.model, self._config)
         check_blocks(request.blocks, model)
@@ -358,6 +359,8 @@ class SharingService:
             text = "The server was stopped from elsewhere"
             self._set(SharingState(exit_report=report, events=self._with_event(text)))
             return
+        from torbiz_tui.sharing.ending import explain_end, known_end
+
         failure, remedy = explain_end(self._state, report)
         logger("sharing").error("%s: %s %s", record.id, failure, report)
         self._set(

@@ -30,6 +30,7 @@ from model_source import (
     load_config,
     resolve_model,
 )
+from staying_joined import start_staying_joined
 from seeder_options import listening_addresses, parse_options, port_in_use
 from supervisor_words import tell_supervisor
 
@@ -81,6 +82,8 @@ def main() -> int:
             raise
         except Exception as error:
             raise StartError(_explain_start_error(error, options)) from error
+        if options.initial_peer:
+            start_staying_joined(server, options.initial_peer)
         return _serve(server, stop_signals, drain)
     except (StartError, ModelError) as error:
         logger.error("%s", error)

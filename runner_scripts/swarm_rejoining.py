@@ -54,11 +54,12 @@ async def rejoin_if_alone(
     """
     if node.protocol.routing_table.uid_to_peer_id:
         return None
-    answers = await asyncio.gather(*(_ask(node, peer, timeout_s) for peer in peers))
+    answers = await asyncio.gather(*(ask_peer(node, peer, timeout_s) for peer in peers))
     return sum(answers)
 
 
-async def _ask(node: Any, peer: str, timeout_s: float) -> bool:
+async def ask_peer(node: Any, peer: str, timeout_s: float) -> bool:
+    """Dial a peer and tell whether it answers; then the DHT knows it. In the process of the DHT."""
     # The release brings a copy of the package `multiaddr`, the main branch depends on it.
     multiaddr = importlib.import_module("hivemind.p2p.p2p_daemon").Multiaddr(peer)
     identity = multiaddr["p2p"]

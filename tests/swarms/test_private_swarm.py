@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def done(home: Path, *arguments: str) -> str:
     result = command(home, *arguments)
     assert result.returncode == 0, f"{arguments}: {result.stderr}"
     return result.stdout
+
+
+def wait_for(there: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -86,6 +94,11 @@ def test_a_friend_joins_by_a_code_and_finds_the_swarm_again(
         assert "Serving blocks 0:8" in joined
         (known,) = json.loads(done(friend_home, "swarms", "--json"))["swarms"]
         assert not known["started_here"]
+
+        # Whoever began it starts again while the friend goes on: it stays one swarm.
+        done(demo_home, "stop")
+        done(demo_home, "--demo", "share", "--swarm", "club", *half)
+        wait_for(lambda: "1 of 1" in command(demo_home, "reach").stdout, 40)
     finally:
         command(friend_home, "stop")
         command(demo_home, "stop")

@@ -30,8 +30,8 @@ from model_source import (
     load_config,
     resolve_model,
 )
-from staying_joined import start_staying_joined
 from seeder_options import listening_addresses, parse_options, port_in_use
+from staying_joined import start_staying_joined
 from supervisor_words import tell_supervisor
 
 STOP_DEADLINE_S = 4.5

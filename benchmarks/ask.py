@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -65,6 +67,8 @@ class Reference:
             stderr=self._errors,
             env=runner_environment(),
             text=True,
+            # With hivemind's own process, which would outlive it.
+            start_new_session=True,
         )
 
     def ask(self, messages: Messages, new: int, *, goes_on: bool = False) -> Timed:
@@ -91,7 +95,7 @@ class Reference:
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._errors.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import demo_config
 from tests.swarm_map.swarms import look, server
 from torbiz_tui.catalogue import ModelInfo
+from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
     ExitReport,
@@ -80,6 +82,7 @@ async def first_events(
     home: Path,
     failing: list[TorbizError] | None = None,
     model: str = "torbiz-demo",
+    config: Config | None = None,
 ) -> list[SwarmEvent]:
     async def find_peers(_model: ModelInfo) -> tuple[str, ...] | None:
         if failing:
@@ -87,7 +90,7 @@ async def first_events(
         return (PEER,)
 
     watched = SwarmMonitor(
-        cast(EnvironmentDriver, driver), Paths(home), demo_config(home), find_peers
+        cast(EnvironmentDriver, driver), Paths(home), config or demo_config(home), find_peers
     )
     events: list[SwarmEvent] = []
     async with aclosing(watched.watch(model)) as received, asyncio.timeout(10):
@@ -119,6 +122,17 @@ async def test_tells_its_stages_and_looks_and_is_ended_with_the_watching(tmp_pat
     assert " ".join(command.arguments).endswith(
         f"--dht-prefix torbiz-demo-hf --initial-peer {PEER}"
     )
+
+
+async def test_the_blocks_are_looked_for_by_the_name_that_the_swarm_gives_them(
+    tmp_path: Path,
+) -> None:
+    driver = ScriptedDriver([look(8), None])
+    config = demo_config(tmp_path)
+    swarm = replace(config.swarm, dht_prefix="another-name")
+    await first_events(driver, 2, tmp_path, config=replace(config, swarm=swarm))
+    (command,) = driver.commands
+    assert "--dht-prefix another-name" in " ".join(command.arguments)
 
 
 async def test_a_monitor_that_dies_is_started_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from torbiz_tui.commands.options import add_json, add_peers, add_setting
+from torbiz_tui.commands.options import add_json, add_peers, add_setting, add_swarm_name
 
 TIMEOUT_S = 60.0
 
@@ -28,6 +28,7 @@ def add_swarm(command: Any) -> None:
     )
     add_setting(swarm, "model", "M")
     add_peers(swarm)
+    add_swarm_name(swarm, "look at a known private swarm (see `torbiz-tui swarms`)")
     add_json(swarm)
     swarm.add_argument(
         "--watch",

@@ -16,6 +16,7 @@ from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 from torbiz_tui.swarm.snapshot import BadSnapshotError, Snapshot, read_snapshot
+from torbiz_tui.swarms.naming import called_in_swarm
 
 PERIOD_S = 5.0
 # The monitor bounds itself: joining 30 s, a look 30 s. Longer silence means that it hangs.
@@ -97,7 +98,7 @@ class SwarmMonitor:
         What goes wrong is a `Trouble`, after which it goes on. Raises UsageError when there is no
         such model.
         """
-        info = await self._facts(model)
+        info = called_in_swarm(await self._facts(model), model, self._config)
         pause = _FIRST_PAUSE_S
         while True:
             try:

@@ -82,7 +82,8 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     paths = Paths(tmp_path / "home")
     paths.ensure()
 
-    async def resolve(name: str, paths: Paths) -> ModelInfo:
+    async def resolve(name: str, paths: Paths, *, channel: str) -> ModelInfo:
+        assert channel == "release"
         folder = paths.models / name
         folder.mkdir(exist_ok=True)
         return ModelInfo(name, str(folder), "llama", 8)

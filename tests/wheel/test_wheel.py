@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -54,7 +54,8 @@ def test_the_wheel_holds_what_the_program_needs(wheel: Path) -> None:
     ):
         assert inside + needed in names
     assert "torbiz_tui/screens/setup.tcss" in names
-    assert not [name for name in names if "__pycache__" in name or "_cache" in name]
+    folders = {part for name in names for part in PurePosixPath(name).parts[:-1]}
+    assert not [folder for folder in folders if "cache" in folder]
     assert not [name for name in names if name.startswith("tests/")]
 
 

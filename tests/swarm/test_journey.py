@@ -53,7 +53,7 @@ def left_of(home: Path) -> list[str]:
 
     A chat runner waits 10 s for the program that has started it, if that has left at once.
     """
-    _gone, alive = psutil.wait_procs(processes_of(home), timeout=20)
+    _gone, alive = psutil.wait_procs(processes_of(home), timeout=40)
     return [" ".join(process.cmdline()) for process in alive]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from torbiz_tui.commands.output import PROGRAM, tell
@@ -87,3 +88,18 @@ def add_swarm_name(parser: Any, text: str) -> None:
     parser.add_argument(
         "--swarm", dest="swarm_name", default=argparse.SUPPRESS, metavar="NAME", help=text
     )
+
+
+def seconds_up_to(most: float) -> Callable[[str], float]:
+    """A type of argument: seconds, above 0 and at most `most`."""
+
+    def seconds(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give seconds, above 0.")
+        return value
+
+    return seconds

@@ -14,6 +14,7 @@ from torbiz_tui.commands.options import (
     add_peers,
     add_setting,
     add_swarm_name,
+    seconds_up_to,
 )
 from torbiz_tui.commands.output import PROGRAM
 from torbiz_tui.commands.swarm_map_options import add_swarm
@@ -179,7 +180,10 @@ def _add_sharing(command: Any) -> None:
         help="print the command that would host, such as docker run, and start nothing",
     )
     share.add_argument(
-        "--timeout", type=_seconds, metavar="S", help="with --wait: give up waiting after S seconds"
+        "--timeout",
+        type=seconds_up_to(1e7),
+        metavar="S",
+        help="with --wait: give up waiting after S seconds",
     )
     status = command(
         "status",
@@ -337,13 +341,3 @@ def _add_looking(command: Any) -> None:
         "config show --demo",
     )
     config.add_argument("action", choices=("show", "check", "init", "path"), metavar="ACTION")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1e7:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give seconds, above 0.")
-    return value

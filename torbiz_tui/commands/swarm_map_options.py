@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from torbiz_tui.commands.options import add_json, add_peers, add_setting, add_swarm_name
+from torbiz_tui.commands.options import (
+    add_json,
+    add_peers,
+    add_setting,
+    add_swarm_name,
+    seconds_up_to,
+)
 
 TIMEOUT_S = 60.0
 
@@ -37,18 +42,8 @@ def add_swarm(command: Any) -> None:
     )
     swarm.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds_up_to(1e5),
         default=TIMEOUT_S,
         metavar="S",
         help=f"give up when the first look takes longer than S seconds (default: {TIMEOUT_S:g})",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1e5:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give seconds, above 0.")
-    return value

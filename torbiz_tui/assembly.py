@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torbiz_tui.inference.service import FindPeers, InferenceService
     from torbiz_tui.logs.sources import LogSource
     from torbiz_tui.storage import Storage
-    from torbiz_tui.swarm.monitor import SwarmMonitor
+    from torbiz_tui.swarm_map.monitor import SwarmMonitor
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Services:
     @cached_property
     def swarm_monitor(self) -> SwarmMonitor:
         """What tells block by block who serves a model."""
-        from torbiz_tui.swarm.monitor import SwarmMonitor
+        from torbiz_tui.swarm_map.monitor import SwarmMonitor
 
         return SwarmMonitor(
             self.environment.inference,

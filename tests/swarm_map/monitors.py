@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from torbiz_tui.swarm.monitor import Looking, SwarmEvent
+from torbiz_tui.swarm_map.monitor import Looking, SwarmEvent
 
 
 class ScriptedMonitor:

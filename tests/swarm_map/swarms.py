@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from torbiz_tui.swarm.snapshot import Snapshot, read_snapshot
+from torbiz_tui.swarm_map.snapshot import Snapshot, read_snapshot
 
 
 def server(number: int, start: int, end: int, **facts: Any) -> dict[str, Any]:

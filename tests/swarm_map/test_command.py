@@ -16,8 +16,8 @@ from torbiz_tui.cli import main
 from torbiz_tui.config import Config
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarm.monitor import SwarmEvent, Trouble
-from torbiz_tui.swarm.rows import cells
+from torbiz_tui.swarm_map.monitor import SwarmEvent, Trouble
+from torbiz_tui.swarm_map.rows import cells
 
 Capture = pytest.CaptureFixture[str]
 WHOLE = snapshot(8, server(1, 0, 8))

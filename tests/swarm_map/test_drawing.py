@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.swarm_map.swarms import crowd, server, snapshot
-from torbiz_tui.swarm.picture import picture
-from torbiz_tui.swarm.rows import STYLES, cells, fitted, plain
-from torbiz_tui.swarm.table import table
+from torbiz_tui.swarm_map.picture import picture
+from torbiz_tui.swarm_map.rows import STYLES, cells, fitted, plain
+from torbiz_tui.swarm_map.table import table
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])

@@ -23,9 +23,9 @@ from torbiz_tui.environments.base import (
 )
 from torbiz_tui.errors import NotServedError, TorbizError, UsageError
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarm import monitor
-from torbiz_tui.swarm.monitor import Looking, SwarmEvent, SwarmMonitor, Trouble, monitor_command
-from torbiz_tui.swarm.snapshot import Snapshot
+from torbiz_tui.swarm_map import monitor
+from torbiz_tui.swarm_map.monitor import Looking, SwarmEvent, SwarmMonitor, Trouble, monitor_command
+from torbiz_tui.swarm_map.snapshot import Snapshot
 
 Said = Sequence[dict[str, Any] | None]
 PEER = "/ip4/192.0.2.7/tcp/31337/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"

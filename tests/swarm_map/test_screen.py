@@ -18,7 +18,7 @@ from torbiz_tui.app import TorbizApp
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.logs.writing import start_logging
 from torbiz_tui.sharing.state import Phase, SharingState
-from torbiz_tui.swarm.monitor import Looking, Trouble
+from torbiz_tui.swarm_map.monitor import Looking, Trouble
 
 OWN = "/ip4/192.0.2.7/tcp/31337/p2p/12D3KooWQzx9000001"
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.swarm_map.swarms import look, server, snapshot
-from torbiz_tui.swarm.coverage import cover, ranges_text
-from torbiz_tui.swarm.picture import picture
-from torbiz_tui.swarm.rows import plain
-from torbiz_tui.swarm.snapshot import BadSnapshotError, State, read_snapshot
-from torbiz_tui.swarm.table import table
+from torbiz_tui.swarm_map.coverage import cover, ranges_text
+from torbiz_tui.swarm_map.picture import picture
+from torbiz_tui.swarm_map.rows import plain
+from torbiz_tui.swarm_map.snapshot import BadSnapshotError, State, read_snapshot
+from torbiz_tui.swarm_map.table import table
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe"
 

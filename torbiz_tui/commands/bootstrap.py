@@ -12,7 +12,7 @@ from torbiz_tui.commands.invite import as_json as invite_as_json
 from torbiz_tui.commands.invite import in_words, notes_for_host
 from torbiz_tui.commands.output import PROGRAM, tell, write_json, write_line
 from torbiz_tui.errors import ExitCode, TorbizError
-from torbiz_tui.swarms.bootstrap import (
+from torbiz_tui.private_swarms.bootstrap import (
     Peers,
     Ready,
     Stage,
@@ -21,9 +21,9 @@ from torbiz_tui.swarms.bootstrap import (
     remember_port,
     run_bootstrap,
 )
-from torbiz_tui.swarms.invite import Invite, InvitedModel, encode, make_invite
-from torbiz_tui.swarms.known import KnownSwarm, KnownSwarms
-from torbiz_tui.swarms.peer_address import read_peer
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, encode, make_invite
+from torbiz_tui.private_swarms.known import KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.peer_address import read_peer
 
 _STAGES = {"importing": "Starting the bootstrap node", "connecting": "Connecting"}
 

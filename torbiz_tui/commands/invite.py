@@ -8,10 +8,10 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_json, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
+from torbiz_tui.private_swarms.invite import Invite, decode, encode
+from torbiz_tui.private_swarms.peer_address import Reach, read_peer, widest_reach
 from torbiz_tui.sharing.inviting import invite_of
 from torbiz_tui.sharing.state import SharingState
-from torbiz_tui.swarms.invite import Invite, decode, encode
-from torbiz_tui.swarms.peer_address import Reach, read_peer, widest_reach
 
 
 def run(call: Call) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, shown
-from torbiz_tui.swarms.code_text import looks_like_code
-from torbiz_tui.swarms.invite import Invite, InvitedModel, decode
-from torbiz_tui.swarms.peer_address import Reach, read_peer, whole_peers, widest_reach
+from torbiz_tui.private_swarms.code_text import looks_like_code
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode
+from torbiz_tui.private_swarms.peer_address import Reach, read_peer, whole_peers, widest_reach
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
@@ -121,7 +121,7 @@ def _require_at_hand(name: str, paths: Paths) -> None:
 def _join_known(
     options: argparse.Namespace, settings: dict[str, Any], name: str, paths: Paths
 ) -> None:
-    from torbiz_tui.swarms.known import KnownSwarms
+    from torbiz_tui.private_swarms.known import KnownSwarms
 
     settings[_NAME] = name
     known = KnownSwarms(paths)
@@ -140,7 +140,7 @@ def _join_known(
     own = {peer.rpartition("/p2p/")[2] for peer in swarm.own} if hosting else set()
     others = [peer for peer in swarm.peers if peer.rpartition("/p2p/")[2] not in own]
     mine = [] if hosting else list(swarm.own)
-    from torbiz_tui.swarms.dialling import answering
+    from torbiz_tui.private_swarms.dialling import answering
 
     found = answering([*mine, *others])
     if options.command == "share" and swarm.own:
@@ -169,7 +169,7 @@ async def remember_asked(services: Services) -> None:
     peers = whole_peers(config.swarm.initial_peers)
     if not peers or config.ask.local:
         return
-    from torbiz_tui.swarms.known import KnownModel, KnownSwarm, KnownSwarms, named_after
+    from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms, named_after
 
     name = services.inference.model
     folder = Path(name).expanduser()

@@ -6,9 +6,9 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_json, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
+from torbiz_tui.private_swarms.peer_address import whole_peers
+from torbiz_tui.private_swarms.reaching import advice, ask_reach
 from torbiz_tui.sharing.inviting import is_private
-from torbiz_tui.swarms.peer_address import whole_peers
-from torbiz_tui.swarms.reaching import advice, ask_reach
 
 
 def run(call: Call) -> int:

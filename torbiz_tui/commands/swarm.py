@@ -13,13 +13,13 @@ from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.logs_printing import wants_colours
 from torbiz_tui.commands.output import PROGRAM, someone_reads, tell, write, write_json
 from torbiz_tui.errors import ExitCode, NotServedError, TorbizError, UsageError
-from torbiz_tui.swarm.as_json import as_json
-from torbiz_tui.swarm.coverage import cover
-from torbiz_tui.swarm.monitor import Looking, SwarmEvent, Trouble
-from torbiz_tui.swarm.picture import picture
-from torbiz_tui.swarm.rows import Row
-from torbiz_tui.swarm.snapshot import Snapshot, peers_of
-from torbiz_tui.swarm.table import table
+from torbiz_tui.swarm_map.as_json import as_json
+from torbiz_tui.swarm_map.coverage import cover
+from torbiz_tui.swarm_map.monitor import Looking, SwarmEvent, Trouble
+from torbiz_tui.swarm_map.picture import picture
+from torbiz_tui.swarm_map.rows import Row
+from torbiz_tui.swarm_map.snapshot import Snapshot, peers_of
+from torbiz_tui.swarm_map.table import table
 
 # Of the 16 colours those that can be read on black and on white.
 _CODES = {

@@ -8,8 +8,8 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_json, write_line, write_table
 from torbiz_tui.errors import ExitCode, UsageError
-from torbiz_tui.swarms.known import KnownSwarm, KnownSwarms
-from torbiz_tui.swarms.peer_address import read_peer
+from torbiz_tui.private_swarms.known import KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.peer_address import read_peer
 
 
 def run(call: Call) -> int:

@@ -35,7 +35,7 @@ from torbiz_tui.inference.runner_connection import (
 from torbiz_tui.inference.runner_messages import generate, not_served, read_error, read_event
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarms.naming import called_in_swarm
+from torbiz_tui.private_swarms.naming import called_in_swarm
 
 __all__ = ["FindPeers", "InferenceService", "not_served"]
 

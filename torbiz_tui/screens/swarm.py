@@ -16,8 +16,8 @@ from textual.worker import Worker, WorkerState
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import as_torbiz_error
-from torbiz_tui.swarm.monitor import STAGE_TITLES, Looking, Trouble
-from torbiz_tui.swarm.snapshot import Snapshot, peers_of
+from torbiz_tui.swarm_map.monitor import STAGE_TITLES, Looking, Trouble
+from torbiz_tui.swarm_map.snapshot import Snapshot, peers_of
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.durations import whole_seconds
 from torbiz_tui.widgets.model_name import short_model

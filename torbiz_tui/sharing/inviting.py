@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torbiz_tui.catalogue import DEMO_MODEL
 from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.private_swarms.invite import Invite, invited_model, make_invite
+from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, named_after
+from torbiz_tui.private_swarms.peer_address import whole_peers
 from torbiz_tui.sharing.state import Phase, SharingState
-from torbiz_tui.swarms.invite import Invite, invited_model, make_invite
-from torbiz_tui.swarms.known import KnownModel, KnownSwarm, named_after
-from torbiz_tui.swarms.peer_address import whole_peers
 
 
 def is_private(spec: ServerSpec) -> bool:

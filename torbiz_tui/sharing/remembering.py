@@ -12,7 +12,7 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.state import Phase, SharingState
 
 if TYPE_CHECKING:
-    from torbiz_tui.swarms.known import KnownSwarm
+    from torbiz_tui.private_swarms.known import KnownSwarm
 
 
 class SwarmMemory:
@@ -43,7 +43,7 @@ class SwarmMemory:
             await asyncio.wait(self._writing)
 
     async def _write(self, seen: KnownSwarm) -> None:
-        from torbiz_tui.swarms.known import KnownSwarms
+        from torbiz_tui.private_swarms.known import KnownSwarms
 
         try:
             await asyncio.to_thread(KnownSwarms(self._paths).remember, seen)

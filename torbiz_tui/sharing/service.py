@@ -22,13 +22,13 @@ from torbiz_tui.environments.base import (
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
+from torbiz_tui.private_swarms.naming import called_in_swarm
 from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.known_lines import take_line
 from torbiz_tui.sharing.remembering import SwarmMemory
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.stages import EVENTS_KEPT
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
-from torbiz_tui.swarms.naming import called_in_swarm
 
 _SECRET_VARIABLES = ("TORBIZ_NODE_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _LOOK_AGAIN_S = 3.0

@@ -9,10 +9,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from torbiz_tui.swarm.picture import picture
-from torbiz_tui.swarm.rows import Row
-from torbiz_tui.swarm.snapshot import Snapshot
-from torbiz_tui.swarm.table import table
+from torbiz_tui.swarm_map.picture import picture
+from torbiz_tui.swarm_map.rows import Row
+from torbiz_tui.swarm_map.snapshot import Snapshot
+from torbiz_tui.swarm_map.table import table
 from torbiz_tui.widgets import keys
 
 # A sign of its own tells each state; colour only helps.

@@ -16,8 +16,8 @@ from typing import Any
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, shown, write_json
-from torbiz_tui.swarms.invite import MAX_MODELS, is_swarm_name, swarm_name
-from torbiz_tui.swarms.peer_address import read_peer
+from torbiz_tui.private_swarms.invite import MAX_MODELS, is_swarm_name, swarm_name
+from torbiz_tui.private_swarms.peer_address import read_peer
 
 MAX_SWARMS = 32
 MAX_KEPT_PEERS = 16

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torbiz_tui.swarm.coverage import cover
-from torbiz_tui.swarm.snapshot import Snapshot, SwarmServer
+from torbiz_tui.swarm_map.coverage import cover
+from torbiz_tui.swarm_map.snapshot import Snapshot, SwarmServer
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from torbiz_tui.swarm.picture import NARROWEST
-from torbiz_tui.swarm.rows import Row, cells, fitted
-from torbiz_tui.swarm.snapshot import Snapshot, State, SwarmServer
+from torbiz_tui.swarm_map.picture import NARROWEST
+from torbiz_tui.swarm_map.rows import Row, cells, fitted
+from torbiz_tui.swarm_map.snapshot import Snapshot, State, SwarmServer
 
 _STYLES = {
     State.ONLINE: "",

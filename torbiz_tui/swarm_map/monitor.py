@@ -15,8 +15,8 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarm.snapshot import BadSnapshotError, Snapshot, read_snapshot
-from torbiz_tui.swarms.naming import called_in_swarm
+from torbiz_tui.private_swarms.naming import called_in_swarm
+from torbiz_tui.swarm_map.snapshot import BadSnapshotError, Snapshot, read_snapshot
 
 PERIOD_S = 5.0
 # The monitor bounds itself: joining 30 s, a look 30 s. Longer silence means that it hangs.

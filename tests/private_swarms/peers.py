@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from torbiz_tui.swarms.peer_address import identity_text
+from torbiz_tui.private_swarms.peer_address import identity_text
 
 
 def identity(number: int) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.swarms.peers import peer
+from tests.private_swarms.peers import peer
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarms.known import MAX_SWARMS, KnownModel, KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.known import MAX_SWARMS, KnownModel, KnownSwarm, KnownSwarms
 
 DEMO = KnownModel("torbiz-demo", "torbiz-demo-hf")
 

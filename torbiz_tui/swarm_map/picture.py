@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torbiz_tui.swarm.coverage import Coverage, cover, ranges_text
-from torbiz_tui.swarm.rows import Row, fitted, merged, wrapped
-from torbiz_tui.swarm.snapshot import Snapshot, State, SwarmServer
+from torbiz_tui.swarm_map.coverage import Coverage, cover, ranges_text
+from torbiz_tui.swarm_map.rows import Row, fitted, merged, wrapped
+from torbiz_tui.swarm_map.snapshot import Snapshot, State, SwarmServer
 
 NARROWEST = 40
 _LABEL = 10

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from torbiz_tui.swarms.peer_address import read_peer
+from torbiz_tui.private_swarms.peer_address import read_peer
 
 DIAL_TIMEOUT_S = 2.0
 

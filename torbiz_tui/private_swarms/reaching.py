@@ -10,7 +10,7 @@ from typing import Any
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
-from torbiz_tui.swarms.peer_address import PeerAddress, Reach, read_peer, widest_reach
+from torbiz_tui.private_swarms.peer_address import PeerAddress, Reach, read_peer, widest_reach
 
 LOG = "reach.log"
 # The runner bounds itself: joining 30 s, asking 30 s.

@@ -15,7 +15,7 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, write_json
-from torbiz_tui.swarms.peer_address import whole_peers
+from torbiz_tui.private_swarms.peer_address import whole_peers
 
 LOG = "bootstrap.log"
 # The runner bounds its start itself, at 60 s.

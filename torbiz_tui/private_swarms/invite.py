@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 
 from torbiz_tui.errors import UsageError
-from torbiz_tui.swarms.code_text import unwrap, wrap
-from torbiz_tui.swarms.peer_address import (
+from torbiz_tui.private_swarms.code_text import unwrap, wrap
+from torbiz_tui.private_swarms.peer_address import (
     PeerAddress,
     for_others,
     identity_bytes,

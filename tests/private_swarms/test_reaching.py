@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.swarms.peers import peer
-from torbiz_tui.swarms.reaching import Reached, advice
+from tests.private_swarms.peers import peer
+from torbiz_tui.private_swarms.reaching import Reached, advice
 
 HOME, OUTER, LOOPBACK = peer(1, "192.168.1.5"), peer(1, "198.51.100.4"), peer(1, "127.0.0.1")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fakes import Scene, serving
-from tests.swarms.peers import peer
+from tests.private_swarms.peers import peer
 from torbiz_tui.cli import main
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.inference.events import AnswerDone, TokenReceived
 from torbiz_tui.paths import Paths
-from torbiz_tui.swarms.invite import Invite, InvitedModel, decode, encode
-from torbiz_tui.swarms.known import KnownModel, KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, encode
+from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms
 
 DEMO = InvitedModel("torbiz-demo", "torbiz-demo-hf")
 Capture = pytest.CaptureFixture[str]
@@ -189,7 +189,7 @@ def remember(home: Path, swarm: KnownSwarm) -> None:
 def answers(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Only these addresses take a connection."""
     monkeypatch.setattr(
-        "torbiz_tui.swarms.dialling.answering",
+        "torbiz_tui.private_swarms.dialling.answering",
         lambda tried: tuple(address for address in tried if address in addresses),
     )
 

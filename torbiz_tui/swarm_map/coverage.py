@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torbiz_tui.swarm.snapshot import Snapshot, State
+from torbiz_tui.swarm_map.snapshot import Snapshot, State
 
 Ranges = tuple[tuple[int, int], ...]
 """Ranges of blocks, [first, end)."""

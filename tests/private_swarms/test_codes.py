@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.swarms.peers import identity, peer
+from tests.private_swarms.peers import identity, peer
 from torbiz_tui.errors import UsageError
-from torbiz_tui.swarms.code_text import PREFIX, looks_like_code, unwrap, wrap
-from torbiz_tui.swarms.invite import (
+from torbiz_tui.private_swarms.code_text import PREFIX, looks_like_code, unwrap, wrap
+from torbiz_tui.private_swarms.invite import (
     Invite,
     InvitedModel,
     decode,
@@ -20,7 +20,7 @@ from torbiz_tui.swarms.invite import (
     make_invite,
     swarm_name,
 )
-from torbiz_tui.swarms.peer_address import Reach, for_others, read_peer, widest_reach
+from torbiz_tui.private_swarms.peer_address import Reach, for_others, read_peer, widest_reach
 
 DEMO = InvitedModel("torbiz-demo", "torbiz-demo-hf")
 SMALL = Invite((peer(1),), (DEMO,), "home")

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.engine
 
 NODE_TOKEN = "node-token-that-nobody-may-see"
 HUB_TOKEN = "hf_tokenThatNobodyMaySee"
+FREEZES_TRIED = 5
 
 
 @pytest.fixture
@@ -314,13 +315,25 @@ async def test_docker_restart_by_hand(
     assert report.code == 0
 
 
+async def freeze(box: Any) -> None:
+    """Pause it; on a busy machine runc gives up freezing processes that keep making new ones."""
+    for left in reversed(range(FREEZES_TRIED)):
+        try:
+            await asyncio.to_thread(box.pause)
+        except docker.errors.APIError as error:
+            if not left or "unable to freeze" not in str(error):
+                raise
+        else:
+            return
+
+
 async def test_docker_pause(
     make: Callable[..., Services], client: docker.DockerClient, name: str
 ) -> None:
     services = make()
     await serve(services)
     box = client.containers.get(name)
-    box.pause()
+    await freeze(box)
     state = await until(services.sharing, lambda s: s.paused, 5)
     assert state.phase is Phase.SERVING
     assert "Paused from outside" in state.events[-1].text
@@ -328,7 +341,7 @@ async def test_docker_pause(
     state = await until(services.sharing, lambda s: not s.paused, 5)
     assert "goes on" in state.events[-1].text
     # One that is frozen can be stopped, and still says goodbye.
-    box.pause()
+    await freeze(box)
     await until(services.sharing, lambda s: s.paused, 5)
     report = await services.sharing.stop()
     assert report is not None

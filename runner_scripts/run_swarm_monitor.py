@@ -12,31 +12,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import sys
-import threading
 import time
-import traceback
 from pathlib import Path
-from typing import Any
 
-import process_signals
-from argument_types import (
-    OneSentenceParser,
-    dht_prefix,
-    model_name,
-    number,
-    peer_address,
-    whole_number,
-)
-from chat_errors import as_ranges, explain_connect_error
-from json_lines import ProtocolWriter, read_lines
+from argument_types import dht_prefix, model_name, number, peer_address, whole_number
+from chat_errors import as_ranges
+from json_lines import ProtocolWriter
+from light_program import FatalError, LightProgram, options_parser, run_program
 from log_lines import runner_logger
 from model_source import ModelError, derive_dht_prefix, resolve_model
 from swarm_look import Looker, PrefixUnknownError, Target
 from swarm_records import MAX_BLOCKS
 
-STOP_DEADLINE_S = 3.0
 CONNECT_TIMEOUT_S = 30.0
 LOOK_TIMEOUT_S = 30.0
 # Petals' own list (petals/constants.py), which cannot be imported without torch.
@@ -52,19 +42,9 @@ PUBLIC_PEERS = (
 logger = runner_logger()
 
 
-class _Fatal(Exception):
-    """The monitor cannot go on; the text is for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line; leaves with exit code 2 and one sentence if it is wrong."""
-    parser = OneSentenceParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_parser(__doc__)
     add = parser.add_argument
     add("--model-name", required=True, type=model_name, help="hub id or local folder")
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
@@ -109,50 +89,29 @@ def _hub_prefix(model: str, model_type: str) -> str:
     return f"{name}-hf" if model_type == "llama" and not name.endswith("-hf") else name
 
 
-class Monitor:
+class Monitor(LightProgram):
     """Looks every few seconds, and at once when asked, until it is stopped."""
 
     def __init__(self, options: argparse.Namespace, writer: ProtocolWriter) -> None:
+        super().__init__(writer)
         self._options = options
-        self._writer = writer
-        self._stopping = asyncio.Event()
         self._soon = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         self._said = ""
 
-    def stop(self) -> None:
-        """End soon; from any thread, also from a signal's handler."""
-        self._loop.call_soon_threadsafe(self._end)
+    def take(self, kind: str) -> None:
+        """Do not wait for the next look's time when a look is asked for."""
+        if kind == "look":
+            self._loop.call_soon_threadsafe(self._soon.set)
 
-    def look_soon(self) -> None:
-        """Do not wait for the next look's time; from any thread."""
-        self._loop.call_soon_threadsafe(self._soon.set)
-
-    def _end(self) -> None:
-        self._stopping.set()
-        self._soon.set()
-
-    async def run(self) -> int:
-        """Return the exit code."""
-        work = asyncio.ensure_future(self._work())
-        stop = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            return 0
+    async def work(self) -> None:
+        """Look, again and again. Raises FatalError."""
         try:
-            work.result()
-        except (_Fatal, ModelError) as error:
-            logger.error("%s", error)
-            self._tell(error.code, str(error), fatal=True)
-            return 1
-        return 0
-
-    async def _work(self) -> None:
-        target = find_target(self._options)
-        self._writer.write({"type": "status", "stage": "importing"})
+            target = find_target(self._options)
+        except ModelError as error:
+            raise FatalError(error.code, str(error)) from error
         looker = await self._connect(target)
-        self._writer.write({"type": "status", "stage": "looking"})
-        while not self._stopping.is_set():
+        self.tell("status", stage="looking")
+        while True:
             started = time.monotonic()
             await self._look(looker)
             if self._options.once:
@@ -166,27 +125,13 @@ class Monitor:
             self._soon.clear()
 
     async def _connect(self, target: Target) -> Looker:
-        peers = list(self._options.initial_peer or PUBLIC_PEERS)
-        try:
-            from light_hivemind import import_dht_node
-
-            node = import_dht_node()
-        except Exception as error:
-            traceback.print_exc()
-            raise _Fatal("internal", f"hivemind cannot be imported: {error}") from error
-        self._writer.write({"type": "status", "stage": "connecting"})
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return await Looker.join(node, peers, target)
-        except TimeoutError:
-            where = ", ".join(self._options.initial_peer or ["the public swarm's peers"])
-            message = f"The swarm cannot be reached: no answer from {where}."
-            raise _Fatal("connection_failed", message) from None
-        except Exception as error:
-            known = explain_connect_error(error, self._options.initial_peer or [])
-            if known.code == "internal":
-                traceback.print_exc()
-            raise _Fatal(known.code, str(known)) from error
+        given = list(self._options.initial_peer or ())
+        node_class = self.import_node_class()
+        self.tell("status", stage="connecting")
+        joining = Looker.join(node_class, given or list(PUBLIC_PEERS), target)
+        where = ", ".join(given or ["the public swarm's peers"])
+        late = f"The swarm cannot be reached: no answer from {where}."
+        return await self.join(joining, given, CONNECT_TIMEOUT_S, late)
 
     async def _look(self, looker: Looker) -> None:
         began = time.time()
@@ -194,7 +139,7 @@ class Monitor:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 found = await looker.look()
         except PrefixUnknownError as error:
-            self._tell("model_unknown", str(error), fatal=False)
+            self.tell_error("model_unknown", str(error), fatal=False)
             return
         except Exception as error:
             if repr(error) != self._said:  # the same failure every few seconds would fill the log
@@ -203,68 +148,28 @@ class Monitor:
             message = f"The swarm could not be looked at within {LOOK_TIMEOUT_S:.0f} s."
             if not isinstance(error, TimeoutError):
                 message = f"The swarm could not be looked at: {' '.join(str(error).split())[:200]}"
-            self._tell("look_failed", message, fatal=False)
+            self.tell_error("look_failed", message, fatal=False)
             return
         self._said = ""
         served = {n for one in found.servers if one.served for n in range(one.start, one.end)}
         missing = [block for block in range(found.num_blocks) if block not in served]
-        self._writer.write(
-            {
-                "type": "swarm",
-                "model": self._options.model_name,
-                "prefix": found.prefix,
-                "num_blocks": found.num_blocks,
-                "looked_at": round(began, 3),
-                "took_s": round(time.time() - began, 3),
-                "missing": as_ranges(missing),
-                "alone": found.alone,
-                "servers": [server.to_json() for server in found.servers],
-            }
+        self.tell(
+            "swarm",
+            model=self._options.model_name,
+            prefix=found.prefix,
+            num_blocks=found.num_blocks,
+            looked_at=round(began, 3),
+            took_s=round(time.time() - began, 3),
+            missing=as_ranges(missing),
+            alone=found.alone,
+            servers=[server.to_json() for server in found.servers],
         )
-
-    def _tell(self, code: str, message: str, *, fatal: bool) -> None:
-        event: dict[str, Any] = {"type": "error", "code": code, "message": message}
-        self._writer.write(event | {"fatal": fatal})
-
-
-async def _main(options: argparse.Namespace, writer: ProtocolWriter) -> int:
-    monitor = Monitor(options, writer)
-    writer.on_broken = monitor.stop
-    process_signals.install_stop_handlers(lambda _signum: monitor.stop(), STOP_DEADLINE_S)
-
-    def read() -> None:
-        for line in read_lines(0):
-            try:
-                kind = json.loads(line)["type"]
-            except (ValueError, TypeError, KeyError, RecursionError):
-                logger.warning("Skipped a line that is not a JSON object with a type")
-                continue
-            if kind == "shutdown":
-                break
-            if kind == "look":
-                monitor.look_soon()
-        monitor.stop()
-
-    if not options.once:
-        threading.Thread(target=read, name="stdin", daemon=True).start()
-    return await monitor.run()
 
 
 def main() -> int:
     """Run the monitor and return the exit code."""
     options = parse_options()
-    process_signals.tell_of_crashes()
-    writer = ProtocolWriter.take_stdout()
-    process_signals.tie_children_to_this_process()
-    return asyncio.run(_main_until_done(options, writer))
-
-
-async def _main_until_done(options: argparse.Namespace, writer: ProtocolWriter) -> int:
-    code = await _main(options, writer)
-    sys.stderr.flush()
-    # Cancelling what hivemind has in progress prints tracebacks and takes its time.
-    process_signals.end_now(code)
-    return code
+    return run_program(functools.partial(Monitor, options), reads_input=not options.once)
 
 
 if __name__ == "__main__":

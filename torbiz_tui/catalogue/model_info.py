@@ -35,6 +35,12 @@ class ModelInfo:
     channel: str = RELEASE
     architecture: Architecture | None = None
 
+    @property
+    def demands(self) -> tuple[str, ...]:
+        """What serving it asks for before it can begin: `licence`, `main`."""
+        demands = (("licence", self.gated), ("main", self.channel == MAIN))
+        return tuple(name for name, asked in demands if asked)
+
 
 def with_channel(note: str, channel: str) -> str:
     """A note, and what Petals must be where the released one does not do."""

@@ -72,7 +72,7 @@ def _write_catalogue(fits: list[tuple[ModelInfo, Fit | None]]) -> None:
             _count(model.parameters),
             fit.short() if fit is not None else f"? of {model.num_blocks}",
             model.kind or model.model_type,
-            _demands(model),
+            ", ".join(model.demands),
         )
         for model, fit in fits
     ]
@@ -121,12 +121,6 @@ def _write_model(model: ModelInfo, fit: Fit | None, machine: Hardware) -> None:
         free = f"; {disk_size(machine.disk_free)} are free" if machine.disk_free is not None else ""
         if not model.demo and model.source == model.name:
             line("download", f"at least {disk_size(fit.download_per_block)} a block{free}")
-
-
-def _demands(model: ModelInfo) -> str:
-    """What serving it asks for before it can begin."""
-    demands = [("licence", model.gated), ("main", model.channel == MAIN)]
-    return ", ".join(name for name, asked in demands if asked)
 
 
 def _as_json(model: ModelInfo, fit: Fit | None) -> dict[str, object]:

@@ -19,7 +19,8 @@ class ShareRequest:
     """What a person asks for; see `ServerSpec` for the forms.
 
     `loopback` keeps the server on 127.0.0.1, unseen by other machines. `anyway` shares also where
-    not one block seems to fit.
+    not one block seems to fit. `dht_prefix` is what the swarm calls the model's blocks; empty takes
+    the model's own.
     """
 
     model: str
@@ -38,6 +39,7 @@ class ShareRequest:
     anyway: bool = False
     allow_pickled: bool = False
     swarm_name: str = ""
+    dht_prefix: str = ""
 
 
 def require_name(model: str) -> str:
@@ -58,15 +60,13 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         raise UsageError(
             f"The port {request.port} does not exist.", remedy="Give a number from 1 to 65535."
         )
-    host_maddrs: tuple[str, ...] = ()
-    if request.loopback:
-        host_maddrs = (f"/ip4/127.0.0.1/tcp/{request.port}",)
+    host_maddrs = _loopback(request.port) if request.loopback else ()
     dtype = request.torch_dtype
     return ServerSpec(
         model=model.name,
         source=model.source,
         num_blocks=model.num_blocks,
-        dht_prefix=model.dht_prefix,
+        dht_prefix=request.dht_prefix or model.dht_prefix,
         blocks=f"0:{model.num_blocks}"
         if request.blocks == "auto" and model.demo
         else request.blocks,
@@ -86,6 +86,32 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         swarm_name=request.swarm_name,
         allow_pickled=request.allow_pickled,
     )
+
+
+def request_of(spec: ServerSpec) -> ShareRequest:
+    """What asks for a server like this one, such as the one that runs."""
+    return ShareRequest(
+        model=spec.model if spec.model == DEMO_MODEL else spec.source,
+        blocks=spec.blocks,
+        device=spec.device,
+        torch_dtype=spec.torch_dtype,
+        quantization=spec.quantization,
+        throughput=spec.throughput,
+        port=spec.port,
+        new_swarm=spec.new_swarm,
+        initial_peers=spec.initial_peers,
+        public_name=spec.public_name,
+        announce_maddrs=spec.announce_maddrs,
+        attn_cache_tokens=spec.attn_cache_tokens,
+        loopback=spec.host_maddrs == _loopback(spec.port),
+        allow_pickled=spec.allow_pickled,
+        swarm_name=spec.swarm_name,
+        dht_prefix=spec.dht_prefix,
+    )
+
+
+def _loopback(port: int) -> tuple[str, ...]:
+    return (f"/ip4/127.0.0.1/tcp/{port}",)
 
 
 def check_blocks(blocks: str, model: ModelInfo) -> None:

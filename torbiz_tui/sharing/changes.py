@@ -1,0 +1,59 @@
+"""What a restart with other settings would change, in words."""
+
+from __future__ import annotations
+
+from torbiz_tui.sharing.request import ShareRequest
+
+_SETTINGS = {
+    "model": "model",
+    "device": "device",
+    "torch_dtype": "number format",
+    "quantization": "quantization",
+    "port": "port",
+    "throughput": "throughput",
+    "public_name": "public name",
+    "attn_cache_tokens": "attention cache",
+    "announce_maddrs": "announced addresses",
+    "swarm_name": "name of the swarm",
+}
+_UNSET = {"attn_cache_tokens": "left to Petals", "announce_maddrs": "those found"}
+
+
+def changes(
+    before: ShareRequest, after: ShareRequest, served: tuple[int, int] | None = None
+) -> list[str]:
+    """The settings that differ, such as `port 31337 → 31338`; `served` are the blocks of now."""
+    found: list[str] = []
+    if before.model != after.model:
+        found.append(f"model {before.model} → {after.model}")
+    now = f"{served[0]}:{served[1]}" if served is not None else before.blocks
+    if before.blocks != after.blocks and after.blocks != now:
+        found.append(f"blocks {now} → {after.blocks}")
+    swarms = _swarm(before), _swarm(after)
+    if swarms[0] != swarms[1] and not _same_swarm(before, after):
+        found.append(f"{swarms[0]} → {swarms[1]}")
+    for name, title in _SETTINGS.items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new and name != "model":
+            found.append(f"{title} {_text(name, old)} → {_text(name, new)}")
+    return found
+
+
+def _text(name: str, value: object) -> str:
+    if value in (None, "", ()):
+        return _UNSET.get(name, "none")
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _same_swarm(before: ShareRequest, after: ShareRequest) -> bool:
+    """A swarm that is known by one name is the same, whoever of it is there now."""
+    private = all(one.new_swarm or one.initial_peers for one in (before, after))
+    return private and bool(before.swarm_name) and before.swarm_name == after.swarm_name
+
+
+def _swarm(request: ShareRequest) -> str:
+    if request.new_swarm:
+        return "a private swarm of its own"
+    if request.initial_peers:
+        return f"the swarm of {', '.join(request.initial_peers)}"
+    return "the public swarm"

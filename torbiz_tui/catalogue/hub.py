@@ -14,15 +14,17 @@ from torbiz_tui.threads import call_abandonable
 HUB_TIMEOUT_S = 10.0
 
 
-async def hub_config(name: str) -> dict[str, Any]:
-    """The config of a model of the hub, or of its cache.
+async def hub_config(name: str, token: str = "") -> dict[str, Any]:
+    """The config of a model of the hub, or of its cache; `token` in place of the usual one.
 
     Raises UsageError when there is none, or only with a licence or a token; TorbizError when the
     hub does not answer.
     """
     try:
         async with asyncio.timeout(HUB_TIMEOUT_S):
-            return await call_abandonable(partial(_download, name), f"ask the hub for {name}")
+            return await call_abandonable(
+                partial(_download, name, token), f"ask the hub for {name}"
+            )
     except TimeoutError:
         raise TorbizError(
             f"The model hub did not answer about {name} within {HUB_TIMEOUT_S:.0f} s.",
@@ -31,7 +33,7 @@ async def hub_config(name: str) -> dict[str, Any]:
         ) from None
 
 
-def _download(name: str) -> dict[str, Any]:
+def _download(name: str, token: str) -> dict[str, Any]:
     from huggingface_hub import get_token, hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -42,11 +44,14 @@ def _download(name: str) -> dict[str, Any]:
     )
 
     try:
-        return read_config(Path(hf_hub_download(name, "config.json", etag_timeout=HUB_TIMEOUT_S)))
+        file = hf_hub_download(name, "config.json", etag_timeout=HUB_TIMEOUT_S, token=token or None)
+        return read_config(Path(file))
     except GatedRepoError as error:
-        raise _gated(name, error.response.status_code) from error
+        raise _gated(
+            name, error.response.status_code, has_token=bool(token or get_token())
+        ) from error
     except RepositoryNotFoundError as error:
-        if error.response.status_code == 401 and get_token():
+        if error.response.status_code == 401 and (token or get_token()):
             raise _token_invalid(name) from error
         raise UsageError(
             f"There is no model {name} on the hub, or it is private.",
@@ -67,7 +72,7 @@ def _download(name: str) -> dict[str, Any]:
         ) from error
     except (HfHubHTTPError, OSError) as error:
         response = getattr(error, "response", None)
-        if response is not None and response.status_code == 401 and get_token():
+        if response is not None and response.status_code == 401 and (token or get_token()):
             raise _token_invalid(name) from error
         raise TorbizError(
             f"The model hub did not give the facts of {name}.",
@@ -77,13 +82,12 @@ def _download(name: str) -> dict[str, Any]:
         ) from error
 
 
-def _gated(name: str, status: int) -> UsageError:
+def _gated(name: str, status: int, *, has_token: bool) -> UsageError:
     """The hub answers 403 to a token whose account has not accepted the licence, and 401 to others."""
-    from huggingface_hub import get_token
     from huggingface_hub.constants import ENDPOINT
 
     page = f"{ENDPOINT}/{name}"
-    if status == 401 and get_token():
+    if status == 401 and has_token:
         return _token_invalid(name)
     if status == 401:
         return UsageError(

@@ -55,11 +55,13 @@ def known_models(paths: Paths) -> list[ModelInfo]:
     return found + [model.info() for model in PUBLISHED]
 
 
-async def resolve_model(name: str, paths: Paths, *, channel: str = RELEASE) -> ModelInfo:
+async def resolve_model(
+    name: str, paths: Paths, *, channel: str = RELEASE, token: str = ""
+) -> ModelInfo:
     """The facts of a model by name, folder or hub id, read from its own config.
 
-    Raises UsageError when it does not exist, needs a licence or a token, or cannot be served by
-    this channel of Petals.
+    `token` is one for the hub, in place of that of the environment. Raises UsageError when the model
+    does not exist, needs a licence or a token, or cannot be served by this channel of Petals.
     """
     if name == DEMO_MODEL:
         return demo_info()
@@ -67,7 +69,7 @@ async def resolve_model(name: str, paths: Paths, *, channel: str = RELEASE) -> M
     if folder is not None:
         found = await asyncio.to_thread(local_info, folder)
     elif _HUB_ID.match(name):
-        found = await _hub_info(name)
+        found = await _hub_info(name, token)
     else:
         raise UsageError(
             f"There is no model {name!r}.",
@@ -79,9 +81,9 @@ async def resolve_model(name: str, paths: Paths, *, channel: str = RELEASE) -> M
     return found
 
 
-async def _hub_info(name: str) -> ModelInfo:
+async def _hub_info(name: str, token: str) -> ModelInfo:
     """What the model's own config says, and what the catalogue knows besides."""
-    built = read_architecture(name, await hub_config(name))
+    built = read_architecture(name, await hub_config(name, token))
     known = next((model.info() for model in PUBLISHED if model.name == name), None)
     return replace(
         known or ModelInfo(name, name, built.family, built.num_blocks),

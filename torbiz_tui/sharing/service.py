@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.catalogue import RELEASE
+from torbiz_tui.catalogue import RELEASE, ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
@@ -26,11 +26,11 @@ from torbiz_tui.private_swarms.naming import called_in_swarm
 from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.known_lines import take_line
 from torbiz_tui.sharing.remembering import SwarmMemory
+from torbiz_tui.sharing.hub_token import secrets_for_server
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.stages import EVENTS_KEPT
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
-_SECRET_VARIABLES = ("TORBIZ_NODE_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _LOOK_AGAIN_S = 3.0
 _LAST_WORDS_S = 3.0
 _CATCH_UP_S = 5.0
@@ -114,30 +114,38 @@ class SharingService:
             await asyncio.sleep(_LOOK_AGAIN_S)
             await self.attach()
 
-    async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
+    async def start(
+        self, request: ShareRequest, *, replace: bool = False, hub_token: str = ""
+    ) -> None:
         """Check the request and launch the server; its progress is in the state.
 
-        `replace` removes a foreign container that has the name. Raises as `plan` does, and
-        TorbizError when it cannot be started.
+        `replace` removes a foreign container that has the name; `hub_token` goes before a token of
+        the environment. Raises as `plan` does, and TorbizError when it cannot be started.
         """
         async with self._busy:
-            spec = await self.plan(request)
-            secrets = {name: os.environ[name] for name in _SECRET_VARIABLES if name in os.environ}
+            spec = await self.plan(request, hub_token=hub_token)
+            in_container = self._driver.name == "docker"
+            secrets = secrets_for_server(os.environ, hub_token, in_container=in_container)
             record = await self._driver.start_server(spec, secrets, replace=replace)
             await self._watch(record)
 
-    async def command_text(self, request: ShareRequest | None = None) -> str:
+    async def command_text(
+        self, request: ShareRequest | None = None, *, model: ModelInfo | None = None
+    ) -> str:
         """The command that starts this request, or the running server; it holds no token.
 
-        Raises as `plan` does, and TorbizError where no engine answers.
+        `model` are its facts where they are known already. Raises as `plan` does, and TorbizError where no engine answers.
         """
-        spec = self._state.spec if request is None else await self.plan(request)
+        spec = self._state.spec if request is None else await self.plan(request, model)
         return await self._driver.command_text(spec or await self.plan(self.default_request()))
 
-    async def plan(self, request: ShareRequest) -> ServerSpec:
+    async def plan(
+        self, request: ShareRequest, model: ModelInfo | None = None, *, hub_token: str = ""
+    ) -> ServerSpec:
         """What would be started: with the blocks that fit, and what is to be said of them.
 
-        Raises UsageError for what cannot be served, TorbizError (`does_not_fit`) when not one block
+        `model` are its facts where they are known already; else they are read, from the hub with
+        `hub_token` where one is given. Raises UsageError for what cannot be served, TorbizError (`does_not_fit`) when not one block
         fits and the request does not say `anyway`.
         """
         # The image holds the release alone.
@@ -145,7 +153,9 @@ class SharingService:
         from torbiz_tui.catalogue import resolve_model
         from torbiz_tui.sharing.fitting import fitting_blocks
 
-        model = await resolve_model(require_name(request.model), self._paths, channel=channel)
+        name = require_name(request.model)
+        if model is None:
+            model = await resolve_model(name, self._paths, channel=channel, token=hub_token)
         model = called_in_swarm(model, request.model, self._config)
         check_blocks(request.blocks, model)
         if self._state.active:

@@ -1,4 +1,4 @@
-"""When a hosted server pauses: outside of given hours, and while the machine runs on its battery."""
+"""When a hosted server pauses: outside of given hours, on the battery, while others need the machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from others_load import OthersLoad
 
 POWER_SUPPLIES = Path("/sys/class/power_supply")
 _PMSET_TIMEOUT_S = 5.0
@@ -90,16 +92,18 @@ class Conditions:
         hours: Hours | None,
         *,
         mains_only: bool,
+        others: OthersLoad | None = None,
         now: Callable[[], time.struct_time] = time.localtime,
     ) -> None:
         self._hours = hours
         self._mains_only = mains_only
+        self._others = others
         self._now = now
 
     @property
     def any(self) -> bool:
         """Whether there is anything to look at."""
-        return self._hours is not None or self._mains_only
+        return self._hours is not None or self._mains_only or self._others is not None
 
     def reason(self) -> str:
         """Why the server has to pause now; empty when it may serve."""
@@ -108,4 +112,6 @@ class Conditions:
             return f"it serves at {self._hours.text} only"
         if self._mains_only and on_battery():
             return "the machine runs on its battery"
+        if self._others is not None and self._others.too_high():
+            return f"other programs use more than {self._others.percent:g}% of the processors"
         return ""

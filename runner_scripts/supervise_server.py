@@ -1,20 +1,21 @@
 """Runs one server command and outlives nothing: forwards signals, reports the end, leaves no child.
 
-    python supervise_server.py --report FILE [--restart] [--log FILE --rotate COMMAND] -- COMMAND [ARG ...]
+    python supervise_server.py [--report FILE] [--restart] [--log FILE --rotate COMMAND] -- COMMAND [ARG ...]
 
-It is what the native driver starts detached. It needs the standard library alone and stays small
+It is what the native driver starts detached, and what runs in the container. It needs the standard library alone and stays small
 (about 10 MB), so that the end of the server is known whatever becomes of the app: the exit code
-or the signal is written to FILE as one JSON object, and processes that the command has left in
+or the signal is written to the report as one JSON object, and processes that the command has left in
 its process group (p2pd, the DHT process, connection handlers) are killed. When the log that the
 command writes to has grown past a limit, another command is run with its name, to rotate it.
 
 With --restart a command that crashes after it has served is started again, after pauses that grow
-(5, 15, 60, then 300 s) and at most five times in an hour; that is told on stderr. What ends before
+(5, 15, 60, then 300 s) and at most five times in an hour; that is told on stderr, and in the file of
+--tell. What ends before
 it has ever served, what says that it is refused, and what somebody has stopped stays ended. The
 command tells both on the descriptor that TORBIZ_SUPERVISOR_FD names (`supervisor_words.py`).
 
-With --hours and --mains-only the command is asked to finish and to stop while it may not serve
-(`pausing.py`), and started again as soon as it may; that is told on stderr too.
+With --hours, --mains-only and --pause-above the command is asked to finish and to stop while it may not
+serve (`pausing.py`), and started again as soon as it may; that is told as well.
 
 SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM, once each, and SIGUSR1 as it is: it asks to finish
 what is being answered first (`draining.py`). Exit code: that of the command,
@@ -38,6 +39,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from others_load import OthersLoad
 from pausing import Conditions, Hours
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -51,6 +53,8 @@ PAUSE_LOOK_S = 10.0
 # What is being answered gets this long before a pause.
 PAUSE_DRAIN_S = 60.0
 RESTART_WINDOW_S = 3600.0
+# Files that get what is told on stderr as well.
+_told_in: list[Path] = []
 # It ended by itself, was called wrongly, or somebody has asked the process itself to stop.
 NO_CRASH = (0, 2, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
@@ -58,18 +62,27 @@ NO_CRASH = (0, 2, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--report", type=Path, required=True, help="where the end is written to")
+    parser.add_argument("--report", type=Path, help="where the end is written to")
+    parser.add_argument("--tell", type=Path, help="what is told on stderr goes there too")
     parser.add_argument("--log", type=Path, help="the log that the command writes to")
     parser.add_argument("--log-limit", type=int, default=5_000_000, help="in bytes")
     parser.add_argument("--rotate", default="", help="the command that rotates a log")
     parser.add_argument("--restart", action="store_true", help="start it again when it crashes")
     parser.add_argument("--hours", type=Hours.parse, help="serve at these alone: 22:00-07:00")
     parser.add_argument("--mains-only", action="store_true", help="not on the battery")
+    parser.add_argument(
+        "--pause-above",
+        type=float,
+        metavar="PERCENT",
+        help="not while other programs use more of all processors",
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         parser.error("give the command to run after --")
+    if options.tell is not None:
+        _told_in.append(options.tell)
     supervisor = _Supervisor(command)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, supervisor.pass_on)
@@ -78,7 +91,10 @@ def main(argv: list[str] | None = None) -> int:
         rotate = [*shlex.split(options.rotate), str(options.log)]
         looking = (options.log, options.log_limit, rotate)
         threading.Thread(target=_keep_small, args=looking, daemon=True).start()
-    conditions = Conditions(options.hours, mains_only=options.mains_only)
+    others = None
+    if options.pause_above is not None:
+        others = OthersLoad(options.pause_above, lambda: supervisor.session)
+    conditions = Conditions(options.hours, mains_only=options.mains_only, others=others)
     if conditions.any:
         watch = threading.Thread(target=supervisor.keep_to, args=(conditions,), daemon=True)
         watch.start()
@@ -90,9 +106,12 @@ def main(argv: list[str] | None = None) -> int:
             break
     else:
         end = _End(0)
-    _write_report(
-        options.report, code=end.code, asked=supervisor.asked, out_of_memory=end.out_of_memory
-    )
+    if end.out_of_memory:
+        _tell("The server ran out of memory", "ERROR")
+    if options.report is not None:
+        _write_report(
+            options.report, code=end.code, asked=supervisor.asked, out_of_memory=end.out_of_memory
+        )
     return end.code if end.code >= 0 else 128 - end.code
 
 
@@ -126,6 +145,12 @@ class _Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self._pausing = False
         self.asked = False
+
+    @property
+    def session(self) -> int | None:
+        """The session of all processes of the command that runs now."""
+        child = self._child
+        return None if child is None else child.pid
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
         """Ask the running command to stop."""
@@ -248,7 +273,11 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
 def _tell(text: str, level: str) -> None:
     """A line for the log, in hivemind's format."""
     stamp = f"{time.strftime('%b %d %H:%M:%S')}.{int(time.time() % 1 * 1000):03d}"
-    print(f"{stamp} [{level}] {text}", file=sys.stderr, flush=True)
+    line = f"{stamp} [{level}] {text}"
+    print(line, file=sys.stderr, flush=True)
+    for file in _told_in:
+        with contextlib.suppress(OSError), file.open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
 
 
 def _keep_small(log: Path, limit: int, rotate: list[str]) -> None:

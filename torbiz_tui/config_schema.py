@@ -150,17 +150,24 @@ class ShareConfig:
         "",
         Text("hours such as 22:00-07:00, or empty", is_hours),
         "Hours of the day to serve at, local time; outside of them the server pauses. Empty serves"
-        " always; not in a container.",
+        " always.",
     )
     mains_only: bool = _key(
         False,
         Flag(),
-        "Pause while the machine runs on its battery; not in a container.",
+        "Pause while the machine runs on its battery; a container engine in a virtual machine"
+        " does not know.",
+    )
+    pause_when_busy: int | None = _key(
+        None,
+        Whole(5, 95, optional=True),
+        "Pause while other programs use more than this percent of all processors for a minute, until"
+        " they have been well below it for three; null never pauses.",
     )
     restart_on_crash: bool = _key(
         True,
         Flag(),
-        "Start a server that crashes again, at most five times in an hour; not in a container.",
+        "Start a server that crashes again, at most five times in an hour.",
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -41,14 +43,15 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def pausing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pausing", SCRIPTS / "pausing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pausing"] = module
-    spec.loader.exec_module(module)
-    return module
+def pausing() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("pausing")
+
+
+@pytest.fixture(scope="module")
+def others_load(pausing: ModuleType) -> ModuleType:
+    return importlib.import_module(pausing.OthersLoad.__module__)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,138 @@ def test_the_battery(pausing: ModuleType, tmp_path: Path) -> None:
     assert pausing.on_battery(tmp_path)
     supply("AC", online="1")
     assert not pausing.on_battery(tmp_path)
+
+
+class Machine:
+    """A machine whose load is given, looked at every ten seconds."""
+
+    def __init__(self, others_load: ModuleType, percent: float) -> None:
+        self.clock = 0.0
+        self.part: float | None = None
+        self.session: int | None = 1
+        self.load = others_load.OthersLoad(
+            percent, lambda: self.session, share=self.share, now=lambda: self.clock
+        )
+
+    def share(self, session: int | None) -> float | None:
+        changed, self.last = getattr(self, "last", 0) != session, session
+        return None if changed else self.part
+
+    def changes(self, seconds: float, percent: float) -> list[tuple[float, bool]]:
+        """At which times of the next `seconds` the verdict changes, at such a load of others."""
+        self.part = percent / 100
+        found = []
+        before, begun = getattr(self, "verdict", False), self.clock
+        while self.clock < begun + seconds:
+            self.clock += 10
+            self.verdict = self.load.too_high()
+            if self.verdict != before:
+                found.append((self.clock - begun, self.verdict))
+            before = self.verdict
+        return found
+
+
+def test_others_load_counts_after_a_minute_and_is_over_after_three_quiet_ones(
+    others_load: ModuleType,
+) -> None:
+    machine = Machine(others_load, percent=50)
+    assert machine.changes(600, percent=20) == []
+    # A short burst is none, nor is what stays at the limit.
+    assert machine.changes(20, percent=90) == []
+    assert machine.changes(60, percent=20) == []
+    assert machine.changes(600, percent=50) == []
+    # A minute's mean of 50 and 90 is above 50 at the first look.
+    assert machine.changes(60, percent=90) == [(10, True)]
+    # Between two thirds of the limit and the limit all stays as it is.
+    assert machine.changes(600, percent=40) == []
+    [(after, verdict)] = machine.changes(600, percent=5)
+    assert not verdict
+    assert 180 <= after <= 240
+    # A single loud minute in the quiet begins it anew.
+    assert machine.changes(60, percent=100) == [(30, True)]
+    assert machine.changes(120, percent=0) == []
+    assert machine.changes(60, percent=60) == []
+    [(after, _verdict)] = machine.changes(600, percent=0)
+    assert 180 <= after <= 240
+
+
+def test_what_was_seen_before_a_start_does_not_count_after_it(others_load: ModuleType) -> None:
+    machine = Machine(others_load, percent=50)
+    assert machine.changes(60, percent=100) == []
+    machine.session = 2
+    assert machine.changes(60, percent=100) == []
+    assert machine.changes(60, percent=100) == [(10, True)]
+    # The server is ended for that, which begins anew as well: it is no reason to go on.
+    machine.session = None
+    assert machine.changes(300, percent=60) == []
+    assert [verdict for _after, verdict in machine.changes(600, percent=10)] == [False]
+
+
+def test_what_others_use_is_all_but_the_servers_session(
+    others_load: ModuleType, tmp_path: Path
+) -> None:
+    def tick(user: int, idle: int, **own: int) -> None:
+        # 100 of nice, system, irq, softirq and steal each that never change; 7 of guest are in user.
+        (tmp_path / "stat").write_text(f"cpu  {user} 100 100 {idle} 50 100 100 100 7 7\ncpu0 1\n")
+        for pid, used in own.items():
+            folder = tmp_path / pid.removeprefix("p")
+            folder.mkdir(exist_ok=True)
+            # A name may hold anything.
+            session = 40 if pid in ("p40", "p41") else 9
+            fields = f"S 1 1 {session} 0 0 0 0 0 0 0 {used} 0 0 0 20 0"
+            (folder / "stat").write_text(f"{folder.name} (a) b) {fields}\n")
+
+    share = others_load.ProcShare(tmp_path)
+    assert share(40) is None
+    tick(0, 0, p40=0, p41=0, p50=0)
+    assert share(40) is None
+    tick(60, 40, p40=20, p41=10, p50=30)
+    assert share(40) == pytest.approx(0.3)
+    # A process of the server has ended, and what it used with it.
+    (tmp_path / "41" / "stat").unlink()
+    tick(110, 90, p40=25, p50=60)
+    assert share(40) == pytest.approx(0.5)
+    # Another server, or none: what there was between belongs to nobody.
+    tick(210, 90, p40=25, p50=60)
+    assert share(None) is None
+    tick(235, 165, p50=60)
+    assert share(None) == pytest.approx(0.25)
+
+
+def test_the_rows_of_ps_are_added_up(others_load: ModuleType) -> None:
+    rows = "    1   0.5\n   40  99.0\n   40   7.0\n  77 100.0\n  ??  x\n"
+    assert others_load.share_in_ps(rows, 40, 2) == pytest.approx(0.5025)
+    assert others_load.share_in_ps(rows, None, 1) == 1.0
+    assert others_load.share_in_ps("", 40, 2) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_real_load_is_seen_and_the_servers_own_is_not(others_load: ModuleType) -> None:
+    spins = "import os, time\nwhile sum(os.times()[:2]) < 0.4: pass\nprint(1, flush=True)\ntime.sleep(60)"
+
+    def of_busy_process(*, own: bool) -> Any:
+        process = subprocess.Popen(
+            [sys.executable, "-c", spins], stdout=subprocess.PIPE, start_new_session=True
+        )
+        session = process.pid if own else os.getpid()
+        share = others_load.ProcShare()
+        share(session)
+        machine_before, own_before = share._machine(), share._own(session)
+        assert process.stdout is not None
+        process.stdout.readline()
+        part = share(session)
+        total = share._machine()[0] - machine_before[0]
+        used = share._own(session) - own_before
+        process.kill()
+        process.communicate()
+        return part, used, total
+
+    part, used, _total = of_busy_process(own=True)
+    assert used >= 30
+    assert part is not None
+    part, used, total = of_busy_process(own=False)
+    assert used < 30
+    assert part * total >= 30
 
 
 def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:

@@ -44,7 +44,7 @@ from torbiz_tui.environments.processes import (
     start_mark,
     wait_gone,
 )
-from torbiz_tui.environments.seeder_command import seeder_arguments
+from torbiz_tui.environments.seeder_command import seeder_arguments, supervision_arguments
 from torbiz_tui.environments.share_lock import share_lock
 from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
@@ -120,7 +120,7 @@ class NativeDriver(EnvironmentDriver):
             str(self._report_file),
             *("--log", str(log_file), "--log-limit", str(MAX_BYTES)),
             *("--rotate", shlex.join([sys.executable, "-P", "-m", "torbiz_tui.logs.rotation"])),
-            *self._supervision(),
+            *supervision_arguments(self._config.share),
             "--",
             *self.server_argv(spec),
         ]
@@ -158,15 +158,6 @@ class NativeDriver(EnvironmentDriver):
             ) from error
         logger("sharing").info("started pid %d: %s", process.pid, " ".join(self.server_argv(spec)))
         return record
-
-    def _supervision(self) -> list[str]:
-        """The options of the supervisor that say when the server runs."""
-        share = self._config.share
-        return [
-            *(["--restart"] if share.restart_on_crash else []),
-            *(["--hours", share.hours] if share.hours else []),
-            *(["--mains-only"] if share.mains_only else []),
-        ]
 
     async def command_text(self, spec: ServerSpec) -> str:
         return shlex.join(self.server_argv(spec))

@@ -1,7 +1,8 @@
-"""The arguments of `run_petals_seeder.py`, the same in every environment."""
+"""The arguments of `run_petals_seeder.py` and its supervisor, the same in every environment."""
 
 from __future__ import annotations
 
+from torbiz_tui.config import ShareConfig
 from torbiz_tui.environments.base import ServerSpec
 
 
@@ -40,4 +41,18 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
     ):
         for value in values:
             arguments += [option, value]
+    return arguments
+
+
+def supervision_arguments(share: ShareConfig) -> list[str]:
+    """The options of `supervise_server.py` that say when the server runs."""
+    arguments = []
+    if share.restart_on_crash:
+        arguments.append("--restart")
+    if share.hours:
+        arguments += ["--hours", share.hours]
+    if share.mains_only:
+        arguments.append("--mains-only")
+    if share.pause_when_busy is not None:
+        arguments += ["--pause-above", str(share.pause_when_busy)]
     return arguments

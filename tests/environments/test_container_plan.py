@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from torbiz_tui.config import load_config
 from torbiz_tui.environments.base import ServerSpec
-from torbiz_tui.environments.docker import container_plan
+from torbiz_tui.environments.docker import container_plan, time_zone
 from torbiz_tui.environments.docker.container import ContainerPlan, Mount
 from torbiz_tui.environments.docker.container_plan import plan_container
 from torbiz_tui.environments.docker.facts import EngineFacts
@@ -60,6 +61,11 @@ def plan(
     return plan_container(spec, config, facts, Paths(home), tokens or {}, environ or {})
 
 
+def seeder(made: ContainerPlan) -> tuple[str, ...]:
+    """The command that the supervisor in the container runs."""
+    return made.command[made.command.index("--") + 1 :]
+
+
 def option(made: ContainerPlan, name: str) -> list[str]:
     return [given[1] for given in made.options() if given[0] == name]
 
@@ -75,7 +81,8 @@ def test_the_guides_command() -> None:
         "/home/ada/.torbiz/logs:/root/.torbiz/logs",
     ]
     assert made.image == "torbiz-petals-macos:latest"
-    assert made.command[:4] == (
+    assert made.command[:2] == ("python3", "/app/scripts/supervise_server.py")
+    assert seeder(made)[:4] == (
         "python3",
         "/app/scripts/run_petals_seeder.py",
         "--model-name",
@@ -118,13 +125,13 @@ def test_a_port_is_published_where_host_networking_is_missing() -> None:
 @pytest.mark.usefixtures("person")
 def test_where_a_model_folder_is_inside(tmp_path: Path) -> None:
     demo = plan(spec=replace(SPEC, source=str(demo_model())))
-    assert demo.command[3] == "/app/scripts/demo_model"
+    assert seeder(demo)[3] == "/app/scripts/demo_model"
     mine = plan(spec=replace(SPEC, source=str(tmp_path)))
-    assert mine.command[3] == "/app/model"
+    assert seeder(mine)[3] == "/app/model"
     assert Mount(tmp_path, "/app/model", read_only=True) in mine.mounts
     snapshot = "hub/models--a--b/snapshots/1"
     cached = plan(spec=replace(SPEC, source=f"/home/ada/.cache/huggingface/{snapshot}"))
-    assert cached.command[3] == f"/root/.cache/huggingface/{snapshot}"
+    assert seeder(cached)[3] == f"/root/.cache/huggingface/{snapshot}"
     assert len(cached.mounts) == 4
 
 
@@ -165,6 +172,46 @@ def test_what_goes_in_from_the_environment(tmp_path: Path) -> None:
     shown = made.command_text()
     assert "secret@" not in shown
     assert "neverInThere" not in shown
+
+
+@pytest.mark.usefixtures("person")
+def test_when_it_serves_is_as_without_a_container() -> None:
+    def supervision(**settings: Any) -> tuple[str, ...]:
+        made = plan(**settings)
+        return made.command[2 : made.command.index("--tell")]
+
+    assert supervision() == ("--restart",)
+    given: dict[str, Any] = {
+        "share__restart_on_crash": False,
+        "share__hours": "22:00-07:00",
+        "share__mains_only": True,
+        "share__pause_when_busy": 40,
+    }
+    wanted = ("--hours", "22:00-07:00", "--mains-only", "--pause-above", "40")
+    assert supervision(**given) == wanted
+    assert plan().environment["TZ"]
+    assert plan(environ={"TZ": "Asia/Kolkata"}).environment["TZ"] in ("IST-5:30", "Asia/Kolkata")
+
+
+@pytest.mark.parametrize(
+    ("footer", "zone"),
+    [
+        (b"CET-1CEST,M3.5.0,M10.5.0/3", "CET-1CEST,M3.5.0,M10.5.0/3"),
+        # Files of old systems, and none at all: today's offset.
+        (None, "<+0000>-00:00"),
+    ],
+)
+def test_the_time_zone_needs_no_files_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, footer: bytes | None, zone: str
+) -> None:
+    file = tmp_path / "localtime"
+    version = b"2" if footer else b"\0"
+    file.write_bytes(b"TZif" + version + bytes(100) + b"\n" + (footer or b"") + b"\n")
+    monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
+    assert time_zone.posix_zone({}, file) == zone
+    assert time_zone.posix_zone({"TZ": f":{file}"}, tmp_path / "none") == zone
+    assert time_zone.posix_zone({"TZ": "AEST-10"}, file) == "AEST-10"
+    assert time_zone.posix_zone({"TZ": ""}, file) == "UTC0"
 
 
 @pytest.mark.usefixtures("person")

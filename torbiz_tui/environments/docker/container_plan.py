@@ -30,12 +30,15 @@ from torbiz_tui.environments.docker.facts import DOCKER_DESKTOP, EngineFacts
 from torbiz_tui.environments.docker.image import LABEL_ROLE, LABEL_SPEC, LABEL_VERSION
 from torbiz_tui.environments.docker.records import LABEL_HOME, ROLE_SEEDER, SEEDER
 from torbiz_tui.environments.docker.secrets_files import HUB_TOKEN, NODE_TOKEN
-from torbiz_tui.environments.seeder_command import seeder_arguments
+from torbiz_tui.environments.docker.time_zone import posix_zone
+from torbiz_tui.environments.seeder_command import seeder_arguments, supervision_arguments
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, runner_scripts
 
 _PASSED_ON = ("HF_ENDPOINT", "HF_HUB_OFFLINE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+# In front of the seeder, as on a machine without a container: one code restarts and pauses it.
+_SUPERVISOR = "supervise_server.py"
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -71,13 +74,16 @@ def plan_container(
     if certificate := _certificate(config, environ):
         mounts.append(Mount(certificate, CERTIFICATES, read_only=True))
         environment |= {"SSL_CERT_FILE": CERTIFICATES, "REQUESTS_CA_BUNDLE": CERTIFICATES}
+    log = f"{LOGS}/{LOG_NAME}"
     command = [
+        *("python3", f"{SCRIPTS}/{_SUPERVISOR}", *supervision_arguments(config.share)),
+        *("--tell", log, "--"),
         "python3",
         f"{SCRIPTS}/{SEEDER}",
         *seeder_arguments(
             inside, source=source, identity=f"{RUN}/{_file_name(spec.model)}", cache=BLOCK_CACHE
         ),
-        *("--log-file", f"{LOGS}/{LOG_NAME}"),
+        *("--log-file", log),
     ]
     if NODE_TOKEN in tokens:
         command += ["--node-token-file", f"{SECRETS}/{NODE_TOKEN}"]
@@ -161,6 +167,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
         "HF_HOME": HUB_CACHE,
         "PETALS_CACHE": BLOCK_CACHE,
         "HIVEMIND_COLORS": "false",
+        # Hours of the day are the person's, and so are the times in the log.
+        "TZ": posix_zone(environ),
         **passed,
     }
 

@@ -25,6 +25,8 @@ _STOP_MARGIN_S = 20.0
 _LATE_S = 1.0
 _REMOVE_TIMEOUT_S = 60.0
 _REMOVE_POLL_S = 0.1
+_OUT_OF_MEMORY = "[ERROR] The server ran out of memory"
+"""The last line of the supervisor in the container, of a server that the system has killed for it."""
 # A code above says by which signal the main process ended, as in a shell.
 _SIGNALLED = 128
 _KILLED = 137
@@ -36,8 +38,10 @@ async def exit_report(
     """What is known of the end of a container, its last lines included."""
     code = state.exit_code
     signalled = code is not None and code > _SIGNALLED
+    lines = await _last_lines(engine, state.id)
+    told = code == _KILLED and any(line.endswith(_OUT_OF_MEMORY) for line in lines)
     # The engine also marks one in which just a child was killed and that went on.
-    out_of_memory = state.out_of_memory and code != 0
+    out_of_memory = told or (state.out_of_memory and code != 0)
     # Some versions of Podman do not tell what has killed it.
     untold = engine.facts.podman and code == _KILLED
     return ExitReport(
@@ -47,7 +51,7 @@ async def exit_report(
         out_of_memory=out_of_memory,
         memory_limit=state.memory_limit if out_of_memory or untold else None,
         ended_at=state.finished_at,
-        last_lines=await _last_lines(engine, state.id),
+        last_lines=lines,
         host_stopped=host_stopped and not out_of_memory,
         error=redact(state.error),
     )

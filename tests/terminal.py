@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import pexpect
+import psutil
 import pyte
 
 
@@ -102,6 +103,14 @@ class Terminal:
             pass
         self._child.close()
         return int(self._child.exitstatus if self._child.exitstatus is not None else -1)
+
+    def hang_up(self, timeout_s: float = 15.0) -> None:
+        """Take the terminal away, as a closed window does; returns when the program has ended."""
+        os.close(self._child.child_fd)
+        # That it is closed is told to pexpect, which would close the number again.
+        self._child.child_fd = -1
+        self._child.closed = True
+        psutil.Process(self.pid).wait(timeout_s)
 
     def close(self) -> None:
         """End it at once."""

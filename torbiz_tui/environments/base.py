@@ -101,7 +101,8 @@ class ExitReport:
     """How the hosted server ended; `code` and `signal` are None when nobody saw it.
 
     `asked`: somebody had asked it to stop; `killed`: it was killed because it did not;
-    `host_stopped`: what it ran in was stopped, such as the container engine; `memory_limit`: the
+    `host_stopped`: what it ran in was stopped, such as the container engine; `rebooted`: the machine
+    was started anew since; `memory_limit`: the
     bytes that it was allowed, where it was limited; `error`: what the engine says of its end.
     """
 
@@ -113,6 +114,7 @@ class ExitReport:
     ended_at: float | None = None
     last_lines: tuple[str, ...] = ()
     host_stopped: bool = False
+    rebooted: bool = False
     memory_limit: int | None = None
     error: str = ""
 
@@ -122,6 +124,8 @@ class ExitReport:
             return self._memory_sentence()
         if self.host_stopped:
             return "Docker was stopped, and the server with it."
+        if self.rebooted:
+            return "The machine was restarted since, and the server is gone with what it was doing."
         if self.killed:
             return "It did not stop in time and was killed."
         if self.error:

@@ -40,6 +40,7 @@ from torbiz_tui.environments.processes import (
     clean_environ,
     kill_group,
     last_lines,
+    of_earlier_boot,
     open_log,
     start_mark,
     wait_gone,
@@ -224,12 +225,13 @@ class NativeDriver(EnvironmentDriver):
 
     def _exit_report(self, record: NativeRecord) -> ExitReport:
         lines = last_lines(record.log_file, record.log_start)
+        unseen = ExitReport(last_lines=lines, rebooted=of_earlier_boot(record.start_mark))
         try:
             data = json.loads(self._report_file.read_text("utf-8"))
         except (OSError, ValueError):
-            return ExitReport(last_lines=lines)
+            return unseen
         if data.get("pid") != record.pid:
-            return ExitReport(last_lines=lines)
+            return unseen
         return ExitReport(
             code=data.get("code"),
             signal=data.get("signal"),

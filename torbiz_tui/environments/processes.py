@@ -75,6 +75,11 @@ def start_mark(pid: int) -> str | None:
         return None
 
 
+def of_earlier_boot(mark: str) -> bool:
+    """Whether what has this start mark was started before the machine was (Linux alone knows)."""
+    return sys.platform == "linux" and ":" in mark and mark.partition(":")[0] != _boot_id()
+
+
 def last_lines(file: Path, start: RunStart, count: int = LAST_LINES) -> tuple[str, ...]:
     """The last lines of a run in a log, safe to show."""
     lines = [shown_line(data) for data in last_of_run(file, start, count)]

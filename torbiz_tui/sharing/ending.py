@@ -11,7 +11,7 @@ from torbiz_tui.troubleshooting.symptom import Explanation, Place, Severity
 
 def known_end(state: SharingState, report: ExitReport) -> Explanation | None:
     """The known problem that ended it; how it ended counts more than what it said."""
-    if report.host_stopped:
+    if report.host_stopped or report.rebooted:
         return None
     lines = (report.sentence(),) if report.out_of_memory else report.last_lines
     in_container = state.container is not None
@@ -44,6 +44,8 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
             if state.container
             else "Serve fewer blocks, or free memory."
         )
+    elif report.rebooted:
+        remedy = "Start it again; `torbiz-tui autostart on` has it start with your login."
     elif report.host_stopped:
         remedy = "Start it again once Docker runs."
     elif report.signal == "SIGKILL" and state.container:

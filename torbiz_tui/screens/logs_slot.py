@@ -10,7 +10,7 @@ from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 
-from textual import events, on, work
+from textual import events, work
 from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widget import Widget
@@ -62,6 +62,7 @@ class LogSlot(Vertical):
     def on_mount(self) -> None:
         """Take what threads tell as if it came from here."""
         self._told_in = copy_context()
+        self.pane.told = self.show_status
 
     def compose(self) -> Iterator[Widget]:
         """The pane, and below it what it says of itself."""
@@ -266,10 +267,6 @@ class LogSlot(Vertical):
         self.show_status()
 
     # The line below
-
-    @on(LogPane.Changed)
-    def _pane_changed(self) -> None:
-        self.show_status()
 
     def on_resize(self, event: events.Resize) -> None:
         """Another width has room for more or less."""

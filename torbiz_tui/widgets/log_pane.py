@@ -179,8 +179,8 @@ class LogPane(LogChoosing, inherit_bindings=False):
         self._goal, self._to_first, self._from_first = None, False, False
         self._forget_selection()
         self._follow()
-        self._layout_of.to_end()
-        self._settle()
+        self._take_in()
+        self.refresh()
 
     def action_sideways(self, direction: int) -> None:
         """Left or right by half a screen, where lines are not broken."""

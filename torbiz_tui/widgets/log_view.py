@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import ceil
 from time import monotonic
 
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
-from textual.scrollbar import ScrollDown, ScrollUp
+from textual.scrollbar import ScrollBar, ScrollDown, ScrollUp
 from textual.selection import Selection
 from textual.timer import Timer
 
@@ -19,7 +21,7 @@ from torbiz_tui.widgets.log_text import key_of
 _FRAME_S = 0.05
 # Below somebody who reads only numbers change.
 _NUMBERS_S = 0.2
-_LONGEST_LABEL = 12
+_EIGHTHS = 8
 
 
 class LogView(LogDrawing, inherit_bindings=False):
@@ -40,6 +42,9 @@ class LogView(LogDrawing, inherit_bindings=False):
         def can_replace(self, message: Message) -> bool:
             """Only the newest counts."""
             return isinstance(message, LogView.Changed) and message.pane is self.pane
+
+    told: Callable[[], None] | None = None
+    """Called instead of `Changed` being posted: what is said changes in the same picture then."""
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class LogView(LogDrawing, inherit_bindings=False):
         self._told_at = 0.0
         self._telling: Timer | None = None
         self._placing = False
+        self._thumb_shown: tuple[object, ...] | None = None
 
     # What it holds
 
@@ -110,7 +116,7 @@ class LogView(LogDrawing, inherit_bindings=False):
             self._frame = self.set_timer(wait, self._take_in)
 
     def _take_in(self) -> None:
-        self._frame = None
+        self._stop_waiting()
         self._framed_at = monotonic()
         layout = self._layout_of
         if layout.view is None:
@@ -129,6 +135,11 @@ class LogView(LogDrawing, inherit_bindings=False):
             # Others were found before it: what the mouse has chosen has other numbers now.
             self._forget_selection()
         self._settle(changed=before != after)
+
+    def _stop_waiting(self) -> None:
+        if self._frame is not None:
+            self._frame.stop()
+            self._frame = None
 
     def _settle(self, *, changed: bool = True) -> None:
         """Show where the page stands."""
@@ -151,7 +162,11 @@ class LogView(LogDrawing, inherit_bindings=False):
                 self._telling = self.set_timer(wait, self._tell_numbers)
             return
         self._told, self._told_at = told, monotonic()
-        if self.is_running:
+        if not self.is_running:
+            return
+        if self.told is not None:
+            self.told()
+        else:
             self.post_message(self.Changed(self))
 
     def _tell_numbers(self) -> None:
@@ -195,19 +210,41 @@ class LogView(LogDrawing, inherit_bindings=False):
         steps = layout.steps
         width = 0 if layout.wrapped else self._lead + self._widest
         size = Size(width, steps + layout.height if steps else min(layout.count, layout.height))
+        row = steps if layout.at_end else min(layout.index, max(0, steps - 1))
+        thumb = self._thumb(size, row)
+        if thumb == self._thumb_shown:
+            # It looks the same, and drawing it again would take half as long as the log.
+            self.set_reactive(LogView.virtual_size, size)
+            self.set_reactive(LogView.scroll_y, row)
+            self.scroll_target_y = row
+            if self.show_vertical_scrollbar:
+                bar = self.vertical_scrollbar
+                bar.set_reactive(ScrollBar.window_virtual_size, size.height)
+                bar.set_reactive(ScrollBar.position, row)
+            return
+        self._thumb_shown = thumb
         self._placing = True
         try:
             if size != self.virtual_size:
                 # Its watcher would lay out the whole screen, and no size but this one has changed.
                 self.set_reactive(LogView.virtual_size, size)
                 self._scroll_update(size)
-            row = steps if layout.at_end else min(layout.index, max(0, steps - 1))
             self.scroll_to(y=row, animate=False, immediate=True, force=True)
         finally:
             self._placing = False
         if self.show_vertical_scrollbar:
             # One that appears only now has missed where the view stands.
             self.vertical_scrollbar.position = self.scroll_y
+
+    def _thumb(self, virtual: Size, row: int) -> tuple[object, ...]:
+        """What the scrollbars look like: the thumb of the vertical one in eighths of a cell."""
+        cells, window = self.scrollable_content_region.height, self._layout_of.height
+        start = end = 0
+        if window and virtual.height > window:
+            thumb = max(1.0, window * cells / virtual.height)
+            start = int((cells - thumb) * row / (virtual.height - window) * _EIGHTHS)
+            end = start + ceil(thumb * _EIGHTHS)
+        return (start, end, virtual.width, self.size, self.container_size)
 
     def on_resize(self, event: events.Resize) -> None:
         """Break the lines at the new width; the first line shown stays the first."""
@@ -244,8 +281,11 @@ class LogView(LogDrawing, inherit_bindings=False):
         self._goal, self._to_first, self._from_first = None, False, False
         if self._layout_of.at_end:
             self._follow()
-        else:
-            self._hold()
+            # Not at the pace of who reads above.
+            self._take_in()
+            self.refresh()
+            return
+        self._hold()
         self._settle()
 
     def scroll_rows(self, rows: int) -> None:

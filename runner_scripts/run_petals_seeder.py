@@ -32,8 +32,10 @@ from model_source import (
 )
 from seeder_options import listening_addresses, parse_options, port_in_use
 from staying_joined import start_staying_joined
+from served_counters import HANDLERS, ServedCounters
 from supervisor_words import tell_supervisor
 
+from swarm_coverage import start_telling as start_telling_coverage
 STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
 # Blocks this small are slower on several threads than on one, above all on a busy machine.
@@ -73,9 +75,10 @@ def main() -> int:
     drain = Drain(logger)
     signal.signal(DRAIN_SIGNAL, drain.begin)
     logger.info("Starting a server for %s", options.model_name)
+    counters = ServedCounters(max(HANDLERS, options.num_handlers or 0))
     try:
         try:
-            server = _create_server(options)
+            server = _create_server(options, counters)
         except SystemExit as leaving:  # Petals' dry run of the throughput leaves this way
             return int(leaving.code or 0)
         except (StartError, ModelError):
@@ -84,7 +87,7 @@ def main() -> int:
             raise StartError(_explain_start_error(error, options)) from error
         if options.initial_peer:
             start_staying_joined(server, options.initial_peer)
-        return _serve(server, stop_signals, drain)
+        return _serve(server, stop_signals, drain, counters)
     except (StartError, ModelError) as error:
         logger.error("%s", error)
         if isinstance(error, ModelError):
@@ -106,7 +109,7 @@ def _copy_log(file: Path | None) -> None:
         logger.warning("The log is not written to %s: %s", file, error.strerror)
 
 
-def _create_server(options: argparse.Namespace) -> Any:
+def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any:
     model = resolve_model(options.model_name)
     maddrs = listening_addresses(options)
     if port := port_in_use(maddrs):
@@ -118,6 +121,7 @@ def _create_server(options: argparse.Namespace) -> Any:
     if options.rewind:
         importlib.import_module("session_rewind").let_sessions_rewind()
     torch = importlib.import_module("torch")
+    counters.hook()
     petals = importlib.import_module("petals")
     petals_server = importlib.import_module("petals.server.server")
     logger.info("Running Petals %s", petals.__version__)
@@ -267,8 +271,9 @@ def _default_handlers(device_type: str) -> int:
     return min(4, max(2, os.cpu_count() or 2)) if device_type == "cpu" else 8
 
 
-def _serve(server: Any, stop_signals: _StopSignals, drain: Drain) -> int:
-    threading.Thread(target=_confirm, args=(server, drain), name="confirm", daemon=True).start()
+def _serve(server: Any, stop_signals: _StopSignals, drain: Drain, counters: ServedCounters) -> int:
+    arguments = (server, drain, counters)
+    threading.Thread(target=_confirm, args=arguments, name="confirm", daemon=True).start()
     code = 0
     try:
         stop_signals.serving = True
@@ -302,7 +307,7 @@ def _finish_interrupted_start() -> None:
             logger.info("Announced that blocks %s are offline", thread.module_uids)
 
 
-def _confirm(server: Any, drain: Drain) -> None:
+def _confirm(server: Any, drain: Drain, counters: ServedCounters) -> None:
     """Say that each module container is really served: ready, and found in the DHT."""
     confirmed: Any = None
     while not server.stop.is_set():
@@ -314,7 +319,11 @@ def _confirm(server: Any, drain: Drain) -> None:
         confirmed = container
         drain.watch(container)
         _confirm_in_dht(server, container)
+        counters.watch(container)
 
+        if first:
+            counters.start_telling(logger)
+            start_telling_coverage(server, logger)
 
 def _confirm_in_dht(server: Any, container: Any) -> None:
     data_structures = importlib.import_module("petals.data_structures")

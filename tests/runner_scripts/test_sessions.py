@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ from .talking import reply_to, send, talk, tokens_of, user
 
 pytestmark = pytest.mark.swarm
 
+SERVING = re.compile(
+    r"(?P<prompt>\d+)\+(?P<generated>\d+) tokens, (?P<open>\d+) open of (?P<requests>\d+) requests,"
+    r" cache (?P<cache>\d+)/\d+ tokens .* bytes, (?P<received>\d+)/(?P<sent>\d+) bytes,"
+    r" (?P<clients>\d+) clients"
+)
 CYCLE = "aü茶👍 ш"  # as make_tiny_model.py has it
 
 
@@ -252,3 +258,41 @@ def test_without_a_template_2000_tokens_of_characters_in_pieces(
         assert set("".join(reply.pieces)) == set(CYCLE)
     finally:
         runner.destroy()
+
+
+def served_numbers(line: str) -> dict[str, int]:
+    """What a server's own line tells; see served_counters.py."""
+    found = SERVING.search(line)
+    assert found, line
+    return {name: int(number) for name, number in found.groupdict().items()}
+
+
+def wait_served(server: ServerProcess, wanted: str, after: int) -> dict[str, int]:
+    """Wait for such a line after so many lines of the log; they come every two seconds."""
+    deadline = time.monotonic() + 10
+    while True:
+        for line in server.log[after:]:
+            if "Serving: " in line and wanted in line:
+                return served_numbers(line)
+        assert time.monotonic() < deadline, server.log[-5:]
+        time.sleep(0.05)
+
+
+def test_the_server_tells_tokens_cache_and_clients_until_they_have_left(
+    runner: RunnerProcess, server: ServerProcess
+) -> None:
+    after = len(server.log)
+    reply = talk(runner, user("What is said of me?"), conversation="told", max_new_tokens=20)
+    usage = reply.end["usage"]
+    told = wait_served(server, " 1 clients: ", after)
+    assert told["cache"] > usage["prompt_tokens"]
+    assert told["open"] > 0
+    assert told["prompt"] >= usage["prompt_tokens"]
+    assert told["generated"] >= usage["completion_tokens"] - 1
+    assert told["received"] > 0
+    assert told["sent"] > 0
+    runner.close_stdin()
+    runner.wait()
+    left = wait_served(server, " 0 clients", after)
+    assert (left["open"], left["cache"]) == (0, 0)
+    assert left["requests"] >= told["requests"]

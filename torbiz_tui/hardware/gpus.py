@@ -21,7 +21,7 @@ AMD_TIMEOUT_S = 5.0
 APPLE_TIMEOUT_S = 10.0
 
 _MIB = 2**20
-_WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")
+WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")
 _NVIDIA_QUERY = ("index", "uuid", "name", "memory.total", "memory.free")
 _AMD_VENDOR = "0x1002"
 _CARD = re.compile(r"card:?(\d+)$")
@@ -92,7 +92,7 @@ def _unseen_nvidia(environ: Mapping[str, str]) -> str:
 
 def nvidia_gpus(environ: Mapping[str, str]) -> list[Gpu]:
     """The NVIDIA GPUs, as nvidia-smi tells. Raises ProbeError when it says nothing."""
-    program = shutil.which("nvidia-smi") or (str(_WSL_SMI) if _WSL_SMI.exists() else None)
+    program = shutil.which("nvidia-smi") or (str(WSL_SMI) if WSL_SMI.exists() else None)
     if program is None:
         return []
     query = ",".join(_NVIDIA_QUERY)
@@ -105,28 +105,34 @@ def nvidia_gpus(environ: Mapping[str, str]) -> list[Gpu]:
 def read_nvidia_smi(output: str, visible: str | None = None) -> list[Gpu]:
     """The GPUs in its table of index, uuid, name, memory and free memory (MiB).
 
-    `visible` is CUDA_VISIBLE_DEVICES: numbers or the beginnings of uuids, up to the first that is
-    none, in the order in which a program counts them.
+    `visible` is CUDA_VISIBLE_DEVICES, in whose order they are then counted.
     """
-    rows: list[tuple[str, str, Gpu]] = []
-    for line in output.splitlines():
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != len(_NVIDIA_QUERY) or not cells[0].isdecimal():
-            continue
-        index, uuid, name, total, free = cells
+    found: list[Gpu] = []
+    for number, cells in enumerate(visible_rows(output, len(_NVIDIA_QUERY), visible)):
+        index, _uuid, name, total, free = cells
         memory, memory_free = _mebibytes(total), _mebibytes(free)
         # GB10 and Jetson share the machine's memory, and say "[N/A]" to both.
-        gpu = Gpu("nvidia", name, memory, memory_free, int(index), unified=memory is None)
-        rows.append((index, uuid, gpu))
+        number = int(index) if visible is None else number
+        found.append(Gpu("nvidia", name, memory, memory_free, number, unified=memory is None))
+    return found
+
+
+def visible_rows(output: str, columns: int, visible: str | None) -> list[list[str]]:
+    """The rows of a table of nvidia-smi that begins with index and uuid, as a program counts them.
+
+    `visible` is CUDA_VISIBLE_DEVICES: numbers or the beginnings of uuids, up to the first that is
+    none; None shows all.
+    """
+    split = ([cell.strip() for cell in line.split(",")] for line in output.splitlines())
+    rows = [cells for cells in split if len(cells) == columns and cells[0].isdecimal()]
     if visible is None:
-        return [gpu for _, _, gpu in rows]
-    chosen: list[Gpu] = []
+        return rows
+    chosen: list[list[str]] = []
     for word in visible.split(","):
-        wanted = word.strip()
-        match = [gpu for index, uuid, gpu in rows if _is_meant(wanted, index, uuid)]
+        match = [cells for cells in rows if _is_meant(word.strip(), cells[0], cells[1])]
         if len(match) != 1:
             break
-        chosen.append(replace(match[0], index=len(chosen)))
+        chosen += match
     return chosen
 
 

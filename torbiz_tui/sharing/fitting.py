@@ -53,7 +53,7 @@ def fit_for(
     request: ShareRequest, model: ModelInfo, config: Config, machine: Hardware, hosting: str
 ) -> Fit:
     """How the model fits where this request would host it. Raises TorbizError when unknown."""
-    if hosting == "docker" and _engine_address(config).startswith(_REMOTE):
+    if hosted_elsewhere(config, hosting):
         raise _unknown("The container engine is on another machine.")
     wanted = replace(
         config.share,
@@ -69,6 +69,11 @@ def fit_for(
     if fit.blocks is None:
         raise _unknown(fit.sentence())
     return fit
+
+
+def hosted_elsewhere(config: Config, hosting: str) -> bool:
+    """Whether the container engine that hosts is on another machine."""
+    return hosting == "docker" and _engine_address(config).startswith(_REMOTE)
 
 
 def choose_blocks(request: ShareRequest, model: ModelInfo, fit: Fit) -> ChosenBlocks:

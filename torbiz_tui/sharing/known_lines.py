@@ -17,6 +17,8 @@ def take_line(state: SharingState, line: str) -> SharingState:
     from torbiz_tui.troubleshooting.recognising import recognise_line
 
     after = advance(state, line)
+    if after.served is not state.served:
+        return after
     known = recognise_line(line, Place.SERVER, in_container=state.container is not None)
     if known is None:
         return after

@@ -2,8 +2,8 @@
 
 Petals and hivemind print `Mon dd HH:MM:SS.mmm [LEVEL] message`, with `[module.func:line]` before
 the message when the level is not INFO. The strings are those of petals 2.2.0 (server/server.py,
-server/handler.py) and hivemind 1.1.12, and those that `run_petals_seeder.py` and
-`supervise_server.py` print themselves.
+server/handler.py) and hivemind 1.1.12, and those that `run_petals_seeder.py` (with
+`served_counters.py` and `swarm_coverage.py`) and `supervise_server.py` print themselves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,14 @@ from dataclasses import dataclass, replace
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.sharing.downloads import Download, read_progress
+from torbiz_tui.sharing.served import (
+    SERVING_MARK,
+    SWARM_MARK,
+    Served,
+    SwarmSeen,
+    read_served,
+    read_swarm,
+)
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 EVENTS_KEPT = 200
@@ -38,6 +46,8 @@ _PAUSES = re.compile(r"^Sharing pauses: (.+)$")
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _OPEN = re.compile(r"^rpc_inference\.open\(")
 _CLOSE = re.compile(r"^rpc_inference\.close\(")
+# Training, and questions without a session: over before anybody could see them.
+_ALONE = re.compile(r"^rpc_(?:forward|backward)(?:_stream)?\(")
 # The last line of a traceback below a warning: Petals says "retry in 30 sec" and there why.
 _FAILED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*(?:disk space|space left|gated repo)")
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
@@ -77,6 +87,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     """The state after one more line of the server's log."""
     parsed = parse_line(line)
     message = parsed.message
+    if message.startswith(SERVING_MARK) and (served := read_served(message)) is not None:
+        return _serving(state, served)
     if match := _PAUSES.match(message):
         return _event(replace(_started_again(state), pauses=match[1]), parsed, message)
     if match := _CRASHED.match(message):
@@ -130,14 +142,35 @@ def advance(state: SharingState, line: str) -> SharingState:
     return _serving_line(state, parsed)
 
 
+def _serving(state: SharingState, told: Served) -> SharingState:
+    """The server's own numbers are right; its other lines tell of requests a little earlier."""
+    served = told.after(state.earlier)
+    return replace(state, served=served, requests_open=served.open, requests_total=served.requests)
+
+
+def _swarm_seen(state: SharingState, parsed: LogLine, seen: SwarmSeen) -> SharingState:
+    before = state.swarm
+    state = replace(state, swarm=seen)
+    if before is not None and before.missing == seen.missing:
+        return state
+    if seen.whole:
+        # That it is whole at the start is nothing that has happened.
+        return state if before is None else _event(state, parsed, "The swarm is whole again")
+    return _event(state, parsed, f"In the swarm, {seen.missing_text}", warning=True)
+
+
 def _serving_line(state: SharingState, parsed: LogLine) -> SharingState:
     message = parsed.message
+    if message.startswith(SWARM_MARK) and (seen := read_swarm(message)) is not None:
+        return _swarm_seen(state, parsed, seen)
     if _OPEN.match(message):
         return replace(
             state,
             requests_open=state.requests_open + 1,
             requests_total=state.requests_total + 1,
         )
+    if _ALONE.match(message):
+        return replace(state, requests_total=state.requests_total + 1)
     if _CLOSE.match(message):
         return replace(state, requests_open=max(0, state.requests_open - 1))
     if _OFFLINE.match(message):
@@ -158,6 +191,9 @@ def _started_again(state: SharingState) -> SharingState:
         download=None,
         serving_since=None,
         requests_open=0,
+        served=None,
+        earlier=state.served or state.earlier,
+        swarm=None,
         restart_at=None,
         pauses="",
     )

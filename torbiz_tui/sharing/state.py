@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from torbiz_tui.environments.base import ExitReport, ResourceSample, ServerSpec
 from torbiz_tui.sharing.downloads import Download
+from torbiz_tui.sharing.histories import NO_HISTORIES, Histories
+from torbiz_tui.sharing.served import Served, SwarmSeen
 from torbiz_tui.troubleshooting.symptom import Explanation, Severity
+
+if TYPE_CHECKING:
+    from torbiz_tui.hardware.gpu_use import GpuUse
 
 
 class Phase(StrEnum):
@@ -76,7 +82,10 @@ class SharingState:
     frozen and answers nobody. `draining`: it is stopping, and finishes before what it is answering.
     `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
-    (seconds since the epoch). `pauses` says why it may not serve now. `exit_report` and `failure` are there when it has ended
+    (seconds since the epoch). `pauses` says why it may not serve now. `served` is what it says of
+    its own serving, `earlier` what it had served before it was started again, `swarm` what its node
+    of the DHT knows of the swarm; None until it tells. `gpu` is how busy the GPU is with all that
+    runs on it, `histories` the last minutes of all these. `exit_report` and `failure` are there when it has ended
     otherwise than asked, and `ended_by` where a known problem has ended it.
     """
 
@@ -98,7 +107,12 @@ class SharingState:
     addresses: tuple[str, ...] = ()
     requests_open: int = 0
     requests_total: int = 0
+    served: Served | None = None
+    earlier: Served | None = None
+    swarm: SwarmSeen | None = None
     resources: ResourceSample | None = None
+    gpu: GpuUse | None = None
+    histories: Histories = NO_HISTORIES
     restart_at: float | None = None
     pauses: str = ""
     exit_report: ExitReport | None = None

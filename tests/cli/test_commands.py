@@ -16,6 +16,7 @@ from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.setup.step import CheckResult
 from torbiz_tui.sharing.known_lines import take_line
+from torbiz_tui.sharing.served import Served, SwarmSeen
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 
 Capture = pytest.CaptureFixture[str]
@@ -167,6 +168,46 @@ def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert "blocks      0:8 of 8" in lines
     assert "uses        12% CPU, 500 MiB" in lines
+
+
+def test_status_tells_what_is_served_and_to_whom(scene: Scene, capsys: Capture) -> None:
+    served = Served(
+        rate=12.3,
+        prompt_tokens=1204,
+        generated_tokens=512,
+        open=1,
+        requests=3,
+        cache_tokens=1204,
+        cache_tokens_size=8192,
+        cache_bytes=17,
+        cache_bytes_size=116,
+        received=39_664,
+        sent=26_503,
+        clients=3,
+        client_names=("c8AjyG", "SRx4yK"),
+    )
+    scene.state = replace(serving(), served=served, swarm=SwarmSeen(2, ((8, 12),)))
+    assert main(["status", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["tokens_per_second"], answer["tokens"]) == (
+        12.3,
+        {"prompt": 1204, "generated": 512},
+    )
+    cache = {"tokens": 1204, "tokens_size": 8192, "bytes": 17, "bytes_size": 116}
+    assert answer["attention_cache"] == cache
+    assert answer["clients"] == {"count": 3, "peers": ["c8AjyG", "SRx4yK"]}
+    assert answer["client_bytes"] == {"received": 39_664, "sent": 26_503}
+    assert answer["swarm"] == {"servers": 2, "whole": False, "missing": [[8, 12]]}
+    assert answer["gpu"] is None
+    assert main(["status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "serves      12.3 tokens/s; 1,204 tokens of prompts and 512 generated so far" in lines
+    assert "cache       1,204 of 8,192 tokens reserved" in lines
+    assert "clients     …c8AjyG, …SRx4yK and 1 more" in lines
+    assert "swarm       2 servers, blocks 8:12 lack a server" in lines
+    scene.state = replace(scene.state, phase=Phase.FAILED)
+    assert main(["status", "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["clients"] is None
 
 
 def test_status_of_a_container(scene: Scene, capsys: Capture) -> None:

@@ -91,6 +91,7 @@ def as_json(
         "addresses": list(state.addresses),
         "requests_open": state.requests_open,
         "requests_total": state.requests_total,
+        **_served_as_json(state),
         "cpu_percent": resources.cpu_percent if resources is not None else None,
         "memory_bytes": resources.memory_bytes if resources is not None else None,
         "network_rx_bytes": resources.network_rx_bytes if resources is not None else None,
@@ -107,6 +108,46 @@ def as_json(
             "code": report.code,
             "signal": report.signal,
             "out_of_memory": report.out_of_memory,
+        },
+    }
+
+
+def _served_as_json(state: SharingState) -> dict[str, object]:
+    served, swarm = state.served, state.swarm
+    if not state.active:
+        served, swarm = None, None
+    return {
+        "tokens_per_second": served.rate if served is not None else None,
+        "tokens": None
+        if served is None
+        else {"prompt": served.prompt_tokens, "generated": served.generated_tokens},
+        "attention_cache": None
+        if served is None
+        else {
+            "tokens": served.cache_tokens,
+            "tokens_size": served.cache_tokens_size,
+            "bytes": served.cache_bytes,
+            "bytes_size": served.cache_bytes_size,
+        },
+        "clients": None
+        if served is None
+        else {"count": served.clients, "peers": list(served.client_names)},
+        "client_bytes": None
+        if served is None
+        else {"received": served.received, "sent": served.sent},
+        "swarm": None
+        if swarm is None
+        else {
+            "servers": swarm.servers,
+            "whole": swarm.whole,
+            "missing": [list(blocks) for blocks in swarm.missing],
+        },
+        "gpu": None
+        if state.gpu is None
+        else {
+            "percent": state.gpu.percent,
+            "memory_bytes": state.gpu.memory,
+            "memory_total_bytes": state.gpu.memory_total,
         },
     }
 
@@ -147,7 +188,10 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
         rows.append(("serving for", f"{state.uptime_s:.0f} s"))
     if state.throughput is not None:
         rows.append(("throughput", f"{state.throughput:g} tokens/s announced"))
+    if state.swarm is not None:
+        rows.append(("swarm", state.swarm.sentence))
     rows.append(("requests", f"{state.requests_open} open, {state.requests_total} in all"))
+    rows += _served(state)
     if state.resources is not None:
         memory = state.resources.memory_bytes / 2**20
         used = f"{state.resources.cpu_percent:.0f}% CPU, {memory:.0f} MiB"
@@ -155,6 +199,30 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
         if received is not None and sent is not None:
             used += f", {disk_size(received)} received, {disk_size(sent)} sent"
         rows.append(("uses", used))
+    if state.gpu is not None:
+        memory_used = f", {disk_size(state.gpu.memory)} used" if state.gpu.memory else ""
+        rows.append(("gpu", f"{state.gpu.percent:.0f}%{memory_used}, all programs together"))
+    return rows
+
+
+def _served(state: SharingState) -> list[tuple[str, str]]:
+    served = state.served
+    if served is None:
+        return []
+    rows = [
+        (
+            "serves",
+            f"{served.rate:,.1f} tokens/s; {served.prompt_tokens:,} tokens of prompts and"
+            f" {served.generated_tokens:,} generated so far",
+        ),
+        ("cache", f"{served.cache_tokens:,} of {served.cache_tokens_size:,} tokens reserved"),
+    ]
+    named = ", ".join(f"…{name}" for name in served.client_names)
+    more = served.clients - len(served.client_names)
+    if named:
+        rows.append(("clients", named + (f" and {more} more" if more > 0 else "")))
+    exchanged = f"{disk_size(served.received)} received, {disk_size(served.sent)} sent"
+    rows.append(("sessions", f"{exchanged} in all"))
     return rows
 
 

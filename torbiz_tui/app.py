@@ -259,9 +259,11 @@ class TorbizApp(OrderedKeys):
                 "Start sharing", "With what the form of Share says", on_share("start")
             )
         if state.active and state.addresses:
-            yield SystemCommand(
-                "Copy the invite address", state.addresses[0], on_share("copy_address")
-            )
+            from torbiz_tui.sharing.inviting import offers
+
+            for offer in offers(state):
+                act = on_share(f"copy_invite({offer.key!r})")
+                yield SystemCommand(f"Copy {offer.title}", offer.text, act)
 
     def _docker_commands(self) -> Iterable[SystemCommand]:
         if self.services.inventory is None:

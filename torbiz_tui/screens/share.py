@@ -311,14 +311,15 @@ class ShareScreen(ModeScreen):
 
     # The rest
 
-    def action_copy_address(self) -> None:
-        """Send the first address to the clipboard."""
+    def action_copy_invite(self, key: str = "") -> None:
+        """Send what others need to the clipboard: the invite code, or what `key` names."""
         from torbiz_tui.clipboard import COPIED
 
-        addresses = self.services.sharing.state.addresses
-        if addresses:
-            self.app.copy_to_clipboard(addresses[0])
-            self.notify(COPIED, title="Invite address", markup=False)
+        for offer in offers(self.services.sharing.state):
+            if key in ("", offer.key):
+                self.app.copy_to_clipboard(offer.text)
+                self.notify(COPIED, title=offer.title.capitalize(), markup=False)
+                return
 
     @on(Button.Pressed, "#logs")
     async def action_show_logs(self) -> None:
@@ -332,7 +333,7 @@ class ShareScreen(ModeScreen):
         offered = {
             "start": form_shown,
             "stop": state.phase in (Phase.STARTING, Phase.SERVING) or state.draining,
-            "copy_address": bool(state.addresses) and state.active,
+            "copy_invite": bool(state.addresses) and state.active,
             "retry": state.phase is Phase.FAILED and not form_shown,
             "show_logs": not form_shown,
         }
@@ -345,3 +346,4 @@ class ShareScreen(ModeScreen):
         )
         if self.check_action("retry", ()):
             yield SystemCommand("Retry sharing", "Start again as before", self.action_retry)
+        from torbiz_tui.sharing.inviting import offers

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from torbiz_tui.catalogue import DEMO_MODEL
 from torbiz_tui.environments.base import ServerSpec
-from torbiz_tui.private_swarms.invite import Invite, invited_model, make_invite
+from torbiz_tui.errors import UsageError
+from torbiz_tui.private_swarms.invite import Invite, encode, invited_model, make_invite
 from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, named_after
-from torbiz_tui.private_swarms.peer_address import whole_peers
+from torbiz_tui.private_swarms.peer_address import Reach, whole_peers, widest_reach
 from torbiz_tui.sharing.state import Phase, SharingState
+
+_PROGRAM = "torbiz-tui"
 
 
 def is_private(spec: ServerSpec) -> bool:
@@ -29,6 +34,60 @@ def invite_of(state: SharingState) -> Invite | None:
     model = invited_model(spec.model, spec.dht_prefix)
     # Who was there before us may be there after us.
     return make_invite((*state.addresses, *spec.initial_peers), (model,), spec.swarm_name)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Something to copy for others: `title` completes "Copy …"."""
+
+    key: str
+    title: str
+    text: str
+
+
+def offers(state: SharingState) -> tuple[Offer, ...]:
+    """What can be given to others now, the best first; empty while there is no address."""
+    if state.spec is None or not state.active or not state.addresses:
+        return ()
+    address = Offer("address", "the address", state.addresses[0])
+    if not is_private(state.spec):
+        line = shlex.join([_PROGRAM, "ask", "--model", state.spec.model])
+        return address, Offer("ask", "the line to ask it", line)
+    code = invite_code(state)
+    if not code:
+        return (address,)
+    return (
+        Offer("code", "the invite code", code),
+        Offer("share", "the line to host more of it", f"{_PROGRAM} share --join {code}"),
+        Offer("ask", "the line to ask it", f"{_PROGRAM} ask --join {code}"),
+        address,
+    )
+
+
+def invite_code(state: SharingState) -> str:
+    """The code that invites to the server's private swarm; empty where there is none."""
+    try:
+        invite = invite_of(state)
+        return encode(invite) if invite is not None else ""
+    except UsageError:
+        return ""
+
+
+def reach_note(state: SharingState) -> str:
+    """Who cannot use the addresses; empty where everybody may."""
+    try:
+        invite = invite_of(state)
+    except UsageError:
+        return ""
+    reach = widest_reach(invite.peers) if invite is not None else None
+    return (
+        {
+            Reach.LOOPBACK: "only this machine reaches it",
+            Reach.LOCAL_NETWORK: "only your own network reaches it",
+        }.get(reach, "")
+        if reach is not None
+        else ""
+    )
 
 
 def swarm_of(state: SharingState) -> KnownSwarm | None:

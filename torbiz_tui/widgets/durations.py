@@ -43,3 +43,8 @@ def span(seconds: float) -> str:
 def memory(size: int) -> str:
     """`512 MB`, `1.4 GB` (decimal units)."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def amount(size: int) -> str:
+    """As `memory`, for what can be little: `0 kB`, `39 kB`, `5 MB`."""
+    return memory(size) if size >= 1e6 else f"{size / 1e3:.0f} kB"

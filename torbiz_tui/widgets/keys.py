@@ -80,7 +80,7 @@ SHARE = [
         id="share.start",
     ),
     _key("share.stop", "x", "stop", "Stop sharing", "Stop the hosted server", show=True),
-    _key("share.copy", "y", "copy_address", "Copy invite", "Copy the invite address", show=True),
+    _key("share.copy", "y", "copy_invite", "Copy invite", "Copy the invite code", show=True),
     _key("share.retry", "r", "retry", "Retry", "Start again as before", show=True),
     _key("share.logs", "l", "show_logs", "Log", "Show the server's log", show=True),
     _key("share.command", "k", "show_command", "Command", "Show the command behind it", show=True),

@@ -12,16 +12,15 @@ from textual.widgets import Button, Static
 
 from torbiz_tui.sharing.state import STAGE_TITLES, Phase, SharingEvent, SharingState, Stage
 from torbiz_tui.troubleshooting.symptom import Severity
-from torbiz_tui.widgets.durations import memory, whole_seconds
+from torbiz_tui.widgets.durations import whole_seconds
 from torbiz_tui.widgets.notice import EXPLAINS
+from torbiz_tui.widgets.serving_rows import Part, serving_rows
 from torbiz_tui.widgets.step_list import bar
 
 _EVENTS_SHOWN = 50
 _LOG_LINES_SHOWN = 6
-_LABEL = 12
 _BAR_WIDTH = 16
-
-Part = str | Content | tuple[str, str]
+_USUAL_WIDTH = 76
 
 
 class SharingPanel(VerticalScroll, can_focus=True):
@@ -38,6 +37,7 @@ class SharingPanel(VerticalScroll, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="panel")
+        self._shown: SharingState | None = None
 
     def compose(self) -> Iterator[Widget]:
         """Facts, buttons, events."""
@@ -49,20 +49,27 @@ class SharingPanel(VerticalScroll, can_focus=True):
             yield Button("Show the log (l)", id="logs", compact=True)
         yield Static(id="events", markup=False)
 
+    def on_resize(self) -> None:
+        """Lay the rows out anew."""
+        if self._shown is not None:
+            self.show(self._shown)
+
     def show(self, state: SharingState) -> None:
         """Show the state."""
+        self._shown = state
         failed = state.phase is Phase.FAILED
         stop = self.query_one("#stop", Button)
         stop.set_class(failed, "-hidden")
         stop.disabled = state.phase is Phase.STOPPING and not state.draining
         stop.label = "Stop now (x)" if state.draining else "Stop sharing (x)"
-        for name in ("#retry", "#edit"):
-            self.query_one(name).set_class(not failed, "-hidden")
-        self.query_one("#facts", Static).update(_facts(state))
+        self.query_one("#retry").set_class(not failed, "-hidden")
+        self.query_one("#edit").set_class(state.phase is Phase.STOPPING, "-hidden")
+        width = self.scrollable_content_region.width or _USUAL_WIDTH
+        self.query_one("#facts", Static).update(_facts(state, width))
         self.query_one("#events", Static).update(_events(state.events))
 
 
-def _facts(state: SharingState) -> Content:
+def _facts(state: SharingState, width: int) -> Content:
     if state.phase is Phase.FAILED:
         return _failure(state)
     name = state.spec.model if state.spec is not None else "the model"
@@ -76,7 +83,7 @@ def _facts(state: SharingState) -> Content:
         return Content.assemble((f"Stopping {name}…", "bold"), f"\n{now}")
     if state.phase is Phase.STARTING:
         return _starting(state, name)
-    return _serving(state, name)
+    return _serving(state, name, width)
 
 
 def _starting(state: SharingState, name: str) -> Content:
@@ -105,35 +112,22 @@ def _starting(state: SharingState, name: str) -> Content:
     return Content.assemble(*parts, *_problem(state))
 
 
-def _serving(state: SharingState, name: str) -> Content:
+def _serving(state: SharingState, name: str, width: int) -> Content:
     parts: list[Part] = [*_headline(state, name), *_problem(state), "\n"]
-
-    def row(label: str, *values: Part) -> None:
-        parts.extend([(f"\n{label:<{_LABEL}}", "dim"), *values])
-
-    if state.uptime_s is not None:
-        row("Serving for", whole_seconds(state.uptime_s))
-    if state.blocks is not None:
-        total = f" of {state.spec.num_blocks}" if state.spec is not None else ""
-        count = state.blocks[1] - state.blocks[0]
-        row("Blocks", f"{state.blocks[0]}:{state.blocks[1]}", (f"  {count}{total}", "dim"))
-    if state.throughput is not None:
-        row("Throughput", f"{state.throughput:,.0f} tokens/s per block")
-    row("Requests", f"{state.requests_open} open, {state.requests_total} in all")
-    if state.resources is not None:
-        used = state.resources
-        row("Uses", f"{used.cpu_percent:.0f}% of a core, {memory(used.memory_bytes)} of memory")
-        if used.network_rx_bytes is not None and used.network_tx_bytes is not None:
-            received, sent = memory(used.network_rx_bytes), memory(used.network_tx_bytes)
-            row("Network", f"{received} received, {sent} sent")
-    if state.container:
-        row("Container", state.container)
-    if state.spec is not None:
-        row("Port", str(state.spec.port))
+    parts += serving_rows(state, width)
     if state.addresses:
-        row("Invite with", ("y copies the first; give it to who should join", "dim"))
-        parts += [f"\n{address}" for address in state.addresses]
+        parts += _invitation(state)
     return Content.assemble(*parts)
+
+
+def _invitation(state: SharingState) -> list[Part]:
+    from torbiz_tui.sharing.inviting import offers, reach_note
+
+    first = offers(state)[0]
+    note = reach_note(state)
+    parts: list[Part] = [("\nInvite      ", "dim"), f"y copies {first.title}"]
+    parts.append((f"; {note}" if note else "", "$text-warning" if note else "dim"))
+    return [*parts, *((f"\n{address}", "dim") for address in state.addresses)]
 
 
 def _problem(state: SharingState) -> list[Part]:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.app.fakes import FakeServices, fake_services
-from torbiz_tui import catalogue
+from torbiz_tui import catalogue, hardware
 from torbiz_tui.app import TorbizApp
 from torbiz_tui.catalogue import ModelInfo
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.hardware import Hardware
 from torbiz_tui.logs.writing import start_logging
+from torbiz_tui.paths import Paths
 from torbiz_tui.setup.step import Step
 
 MODELS = [
@@ -20,9 +23,17 @@ MODELS = [
 ]
 
 
+MACHINE = Hardware(cores=4, memory=8 * 2**30, memory_available=4 * 2**30)
+
+
 @pytest.fixture(autouse=True)
 def _known_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(name: str, paths: Paths, **_: object) -> ModelInfo:
+        raise TorbizError("The model hub cannot be reached.", code="hub_unreachable")
+
     monkeypatch.setattr(catalogue, "known_models", lambda paths: list(MODELS))
+    monkeypatch.setattr(catalogue, "resolve_model", resolve)
+    monkeypatch.setattr(hardware, "look", lambda: MACHINE)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
@@ -38,9 +38,12 @@ from torbiz_tui.setup.plan import SetupPlan
 from torbiz_tui.setup.step import CheckResult, Reporter, Step
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.swarm_map.monitor import Looking, SwarmEvent
+from torbiz_tui.swarm_map.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
+    from torbiz_tui.catalogue import ModelInfo
 
 SPEC = ServerSpec(model="torbiz-demo", source="/models/demo", num_blocks=8, new_swarm=True)
 
@@ -95,6 +98,7 @@ class FakeSharing:
         self.state = SharingState()
         self.request = ShareRequest("torbiz-demo", new_swarm=True, loopback=True)
         self.started: list[ShareRequest] = []
+        self.tokens: list[str] = []
         self.stopped = 0
         self.stopped_now = False
         self.attached = 0
@@ -115,10 +119,22 @@ class FakeSharing:
         self.attached += 1
         return self.state
 
-    async def command_text(self, request: ShareRequest | None = None) -> str:
+    async def plan(
+        self, request: ShareRequest, model: ModelInfo | None = None, *, hub_token: str = ""
+    ) -> ServerSpec:
+        if self.error is not None:
+            raise self.error
+        return changed(SPEC, model=request.model, port=request.port)
+
+    async def command_text(
+        self, request: ShareRequest | None = None, *, model: ModelInfo | None = None
+    ) -> str:
         return f"docker run --rm torbiz --port {(request or self.request).port}"
 
-    async def start(self, request: ShareRequest, *, replace: bool = False) -> None:
+    async def start(
+        self, request: ShareRequest, *, replace: bool = False, hub_token: str = ""
+    ) -> None:
+        self.tokens.append(hub_token)
         if self.error is not None and not replace:
             raise self.error
         self.started.append(request)
@@ -228,8 +244,35 @@ class FakeInference:
 
 
 @dataclass
+class FakeHosting:
+    name: str = "native"
+
+
+@dataclass
 class FakeEnvironment:
     name: str = "native"
+    hosting: FakeHosting = field(default_factory=FakeHosting)
+
+
+class FakeMonitor:
+    """Sees `snapshot` at every look, or nothing for ever; `asked` are peers, model and prefix."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.asked: list[tuple[tuple[str, ...] | None, str, str]] = []
+
+    def at(
+        self, peers: tuple[str, ...] | None, model: str = "", dht_prefix: str = ""
+    ) -> FakeMonitor:
+        self.asked.append((peers, model, dht_prefix))
+        return self
+
+    async def watch(self, model: str, period_s: float = 5.0) -> AsyncGenerator[SwarmEvent, None]:
+        yield Looking("connecting")
+        if self.snapshot is None:
+            await asyncio.Event().wait()
+        else:
+            yield self.snapshot
 
 
 BOX = ContainerInfo(
@@ -340,6 +383,7 @@ class FakeServices:
     inventory: FakeInventory | None = None
     storage: FakeStorage = field(default_factory=FakeStorage)
     inference: FakeInference = field(default_factory=FakeInference)
+    swarm_monitor: FakeMonitor = field(default_factory=FakeMonitor)
 
     can_ask: bool = True
 

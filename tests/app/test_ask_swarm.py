@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from textual.widgets import Input, Select
+from textual.widgets import Input
 
 from tests.app.conftest import app_of
 from tests.app.fakes import SPEC, FakeServices
@@ -12,6 +12,7 @@ from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.inference.events import Hop, Route
 from torbiz_tui.inference.service import not_served
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
+from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.question_input import QuestionInput
 
 HALF = Route(8, (Hop(0, 4, "12D3KooWvYA3Rn", "alice"),), ((4, 8),))
@@ -50,7 +51,7 @@ async def test_missing_blocks_are_said_before_the_question_and_shared_with_one_k
         await until_shown(pilot, "4:8", "chosen here")
         assert app.current_mode == "share"
         assert app.screen.query_one("#blocks", Input).value == "4:8"
-        assert app.screen.query_one("#model", Select).value == "torbiz-demo"
+        assert app.screen.query_one(ModelField).value == "torbiz-demo"
         await pilot.press("enter")
         await until(pilot, lambda: services.sharing.started, "started")
         assert services.sharing.started[0].blocks == "4:8"

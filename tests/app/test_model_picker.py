@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from textual.widgets import OptionList
@@ -35,7 +34,6 @@ def slow_machine(services: FakeServices, monkeypatch: pytest.MonkeyPatch) -> thr
     models: list[ModelInfo] = [*MODELS, BELUGA]
     monkeypatch.setattr(catalogue, "known_models", lambda paths: models)
     monkeypatch.setattr(hardware, "look", look)
-    services.environment.hosting = SimpleNamespace(name="native")  # type: ignore[attr-defined]
     return known
 
 

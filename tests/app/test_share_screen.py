@@ -85,10 +85,10 @@ async def test_any_hub_id_can_be_typed(services: FakeServices) -> None:
     app = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "8 blocks")
-        app.screen.query_one("#model", Select).value = "\0other"
-        await pilot.press("ctrl+s")
-        await until_shown(pilot, "Name a model")
-        app.screen.query_one("#other", Input).value = "me/mine"
+        await pilot.press("ctrl+t")
+        await until_shown(pilot, "Which model is shared?", "owner/big")
+        await pilot.press("down", "down", *"me/mine", "enter")
+        await until_shown(pilot, "me/mine", "The model hub cannot be reached.")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: services.sharing.started, "started")
     assert services.sharing.started[0].model == "me/mine"

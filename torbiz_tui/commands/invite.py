@@ -127,7 +127,7 @@ def _explain(text: str, *, in_json: bool) -> None:
     rows += [("peer", peer) for peer in invite.peers]
     for name, value in rows:
         write_line(f"{name:<12}{value}")
-    from torbiz_tui.commands.joining import notes_for_guest
+    from torbiz_tui.private_swarms.finding import notes_for_guest
 
     for note in notes_for_guest(invite):
         tell(note)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.errors import TorbizError, UsageError
-from torbiz_tui.paths import Paths, shown
+from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.code_text import looks_like_code
+from torbiz_tui.private_swarms.finding import find_again, notes_for_guest, require_at_hand
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode
-from torbiz_tui.private_swarms.peer_address import Reach, read_peer, whole_peers, widest_reach
+from torbiz_tui.private_swarms.peer_address import read_peer, whole_peers
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
@@ -25,7 +26,6 @@ _PEERS, _NEW, _NAME, _PREFIX = (
     "swarm.name",
     "swarm.dht_prefix",
 )
-DEMO = "torbiz-demo"
 
 
 def joined(
@@ -72,16 +72,6 @@ def _join_codes(
         tell(note)
 
 
-def notes_for_guest(invite: Invite) -> list[str]:
-    """What whoever has got this invite should know before it is used."""
-    if widest_reach(invite.peers) is Reach.LOOPBACK:
-        return [
-            "The invite holds only addresses of the machine that it was made on (loopback):"
-            " it works on that machine alone."
-        ]
-    return []
-
-
 def _choose_model(
     settings: dict[str, Any], models: tuple[InvitedModel, ...], holder: str, paths: Paths
 ) -> None:
@@ -95,27 +85,12 @@ def _choose_model(
                 code="no_model",
             )
         settings["model"] = wanted = models[0].name
-        _require_at_hand(wanted, paths)
+        require_at_hand(wanted, paths)
     last = wanted.rstrip("/").rpartition("/")[2]
     for model in models:
         # A friend's copy may lie in any folder, but the swarm knows the blocks by one name.
         if model.dht_prefix and model.name in (wanted, last):
             settings.setdefault(_PREFIX, model.dht_prefix)
-
-
-def _require_at_hand(name: str, paths: Paths) -> None:
-    """A model without an owner is none of the hub: it has to lie here already."""
-    if "/" in name or name == DEMO:
-        return
-    if any((folder / "config.json").is_file() for folder in (Path(name), paths.models / name)):
-        return
-    raise UsageError(
-        f"The swarm serves {name}, a model that its owner keeps in a folder.",
-        why="No hub has it, and there is no copy of it here.",
-        remedy=f"Get the folder from whoever invited you and put it in"
-        f" {shown(paths.models / name)}, or name where it is (--model, or share FOLDER).",
-        code="model_not_here",
-    )
 
 
 def _join_known(
@@ -136,31 +111,17 @@ def _join_known(
     if options.command != "bootstrap" and swarm.models:
         models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
         _choose_model(settings, models, f"The swarm {name}", paths)
-    hosting = options.command in ("share", "bootstrap")
-    own = {peer.rpartition("/p2p/")[2] for peer in swarm.own} if hosting else set()
-    others = [peer for peer in swarm.peers if peer.rpartition("/p2p/")[2] not in own]
-    mine = [] if hosting else list(swarm.own)
-    from torbiz_tui.private_swarms.dialling import answering
-
-    found = answering([*mine, *others])
+    found = find_again(swarm, hosting=options.command in ("share", "bootstrap"))
     if options.command == "share" and swarm.own:
         # The address stays what others have been given.
         settings.setdefault("share.port", read_peer(swarm.own[0]).port)
-    if found:
-        settings[_PEERS] = list(found)
-    elif hosting and swarm.started_here:
+    if found.peers:
+        settings[_PEERS] = list(found.peers)
+    else:
         settings[_NEW] = True
         settings.pop(_PEERS, None)
-        if others and options.command == "share":
-            tell(f"None of the other peers of {name} answers: it begins anew with this machine.")
-    else:
-        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(swarm.last_seen))
-        raise TorbizError(
-            f"None of the {len(mine) + len(others)} known addresses of the swarm {name} answers.",
-            why=f"It was last seen at {seen}.",
-            remedy="Ask whoever runs it for a fresh invite code (`torbiz-tui invite`).",
-            code="swarm_not_found",
-        )
+        if found.note and options.command == "share":
+            tell(found.note)
 
 
 async def remember_asked(services: Services) -> None:

@@ -1,4 +1,4 @@
-"""Choosing the model that answers."""
+"""Choosing the model that answers, or the one to share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
+from torbiz_tui.catalogue.architecture import MAIN
+from torbiz_tui.catalogue.model_info import with_channel
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.framed import FramedScreen
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.catalogue import ModelInfo
+    from torbiz_tui.config import ShareConfig
     from torbiz_tui.fit import Fit
+    from torbiz_tui.sharing.request import ShareRequest
+
+_FIT_STYLES = {"whole": "$text-success", "part": "", "none": "$text-warning", "unknown": "dim"}
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,15 @@ class ModelChoice:
     """A model by a name that can be resolved, and whether it is loaded here without a swarm."""
 
     model: str
-    local: bool
+    local: bool = False
 
 
 class ModelPicker(FramedScreen[ModelChoice | None]):
-    """The known models, a field for any other, and where it is computed; Escape changes nothing."""
+    """The known models with how they fit, and a field for any other; Escape changes nothing.
+
+    Ask chooses besides where it is computed. Share gives `request`, by whose settings it is told
+    what fits, and why.
+    """
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
@@ -49,15 +59,25 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         background: transparent;
     }
     ModelPicker Input { margin: 1 0; }
+    ModelPicker #why { color: $text-muted; height: auto; min-height: 3; margin: 1 0 0 0; }
     ModelPicker .note { color: $text-muted; height: auto; margin: 1 0 0 0; }
     ModelPicker.-short #frame { padding: 0 1; border: none; }
     """
 
-    def __init__(self, services: Services, current: str, *, local: bool) -> None:
+    def __init__(
+        self,
+        services: Services,
+        current: str,
+        *,
+        local: bool = False,
+        request: ShareRequest | None = None,
+    ) -> None:
         super().__init__()
         self._services = services
         self._current = current
         self._local = local
+        self._request = request
+        self._fits: Mapping[str, Fit] = {}
         self._names: list[str] = []
         self._models: Sequence[ModelInfo] = ()
         self._hosted = ""
@@ -65,14 +85,20 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
     def compose(self) -> ComposeResult:
         """What there is, what else there could be, and where."""
         with Vertical(id="frame") as frame:
-            frame.border_title = "Which model answers?"
+            sharing = self._request is not None
+            frame.border_title = "Which model is shared?" if sharing else "Which model answers?"
             frame.border_subtitle = "Enter chooses, Tab goes on, Esc closes"
             yield OptionList(id="models", markup=False, compact=True)
+            if sharing:
+                yield Static(id="why", markup=False)
             yield Input(
                 placeholder="Another one: a Hugging Face id such as owner/name, or a folder",
                 id="other",
                 compact=True,
             )
+            if sharing:
+                yield Static("How much fits is looked at…", classes="note")
+                return
             where = [
                 ("computed by a swarm", False),
                 ("local: loaded on this machine, without a swarm", True),
@@ -94,34 +120,65 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
 
         models = await asyncio.to_thread(known_models, self._services.paths)
         self._show(models)
-        self._show_fits(await self._fits(models))
+        try:
+            fits = await self._look_at_fits(models)
+        except TorbizError as error:
+            self._note(f"{error.what} {error.why}")
+        else:
+            self._show_fits(fits)
 
-    async def _fits(self, models: Sequence[ModelInfo]) -> dict[str, Fit]:
+    async def _look_at_fits(self, models: Sequence[ModelInfo]) -> dict[str, Fit]:
         """How the models fit on this machine, by name; looking at it can take some seconds."""
-        from torbiz_tui.fit import configured_fit, configured_place
         from torbiz_tui.hardware import look
+        from torbiz_tui.sharing.outlook import fits_here
         from torbiz_tui.threads import call_abandonable
 
         if all(model.architecture is None for model in models):
             return {}
         services = self._services
         machine = await call_abandonable(look, "look at the machine")
-        try:
-            place = configured_place(services.config, machine, services.environment.hosting.name)
-        except TorbizError as error:
-            self.query_one(".note", Static).update(Content(f"{error.what} {error.why or ''}"))
-            return {}
-        fits = {model.name: configured_fit(services.config, model, place) for model in models}
-        return {name: fit for name, fit in fits.items() if fit is not None}
+        request = self._request or _configured(services.config.share)
+        hosting = services.environment.hosting.name
+        return fits_here(models, request, services.config, machine, hosting)
 
     def _show_fits(self, fits: Mapping[str, Fit]) -> None:
         """Say in the rows that are listed what fits; what is highlighted stays so."""
+        self._fits = fits
         listed = self.query_one("#models", OptionList)
         for model in self._models:
-            fit = fits.get(model.name)
-            if fit is not None:
+            if model.name in fits:
                 index = self._names.index(_chosen_by(model))
-                listed.replace_option_prompt_at_index(index, self._row(model, fit))
+                listed.replace_option_prompt_at_index(index, self._row(model))
+        if self._request is not None:
+            self._say_why(listed.highlighted)
+            reserve = self._services.config.share.reserve_percent
+            self._note(
+                f"What fits goes by the memory that is free now; {reserve}% is kept back"
+                " (share.reserve_percent)."
+                if fits
+                else "How much memory is free here is not known."
+            )
+
+    def _note(self, text: str) -> None:
+        self.query_one(".note", Static).update(Content(text))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        self._say_why(event.option_index)
+
+    def _say_why(self, index: int | None) -> None:
+        """Explain the fit of a row, and what its model asks for."""
+        from torbiz_tui.sharing.outlook import conditions
+
+        if self._request is None or index is None or index >= len(self._names):
+            return
+        name = self._names[index]
+        model = next((one for one in self._models if _chosen_by(one) == name), None)
+        if model is None:
+            return
+        fit = self._fits.get(model.name)
+        parts = [fit.sentence() if fit is not None else "", conditions(model)]
+        self.query_one("#why", Static).update(Content("\n".join(part for part in parts if part)))
 
     def _show(self, models: Sequence[ModelInfo]) -> None:
         spec = self._services.sharing.state.spec
@@ -145,17 +202,26 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         listed.add_options([Option(row) for row in rows.values()])
         listed.highlighted = self._names.index(current) if current else 0
 
-    def _row(self, model: ModelInfo, fit: Fit | None = None) -> Content:
-        blocks = f"{model.num_blocks} blocks" if fit is None else f"fits {fit.short()}"
-        notes = [blocks, model.note]
+    def _row(self, model: ModelInfo) -> Content:
+        from torbiz_tui.sharing.outlook import fit_words
+
+        fit = self._fits.get(model.name)
+        parts: list[tuple[str, str]] = []
+        notes = list(model.demands)
+        # The mark says that already.
+        notes.append(model.note.removesuffix(with_channel("", MAIN)))
+        if fit is not None:
+            widest = max(len(fit_words(one)) for one in self._fits.values())
+            parts.append((f"{fit_words(fit)},".ljust(widest + 2), _FIT_STYLES[fit.verdict]))
+        else:
+            notes.insert(0, f"{model.num_blocks} blocks")
         if model.source == self._hosted:
             notes.append("shared by this machine")
         if self._current in (model.name, model.source):
             notes.append("chosen now")
-        width = max(len(each.name) for each in self._models)
-        return Content.assemble(
-            model.name.ljust(width), ("  " + ", ".join(note for note in notes if note), "dim")
-        )
+        width = max(len(each.name) for each in self._models) + 2
+        text = ", ".join(note for note in notes if note)
+        return Content.assemble(model.name.ljust(width), *parts, (text, "dim"))
 
     def on_key(self, event: events.Key) -> None:
         """The arrows go on from the last row to the field, and back."""
@@ -178,7 +244,21 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
             self._answer(event.value.strip())
 
     def _answer(self, model: str) -> None:
-        self.dismiss(ModelChoice(model, self.query_one("#where", Select).value is True))
+        where = self.query("#where").results(Select)
+        self.dismiss(ModelChoice(model, any(select.value is True for select in where)))
+
+
+def _configured(share: ShareConfig) -> ShareRequest:
+    """The settings that say what fits, as they are configured."""
+    from torbiz_tui.sharing.request import ShareRequest
+
+    return ShareRequest(
+        "",
+        device=share.device,
+        torch_dtype=share.torch_dtype,
+        quantization=share.quantization,
+        attn_cache_tokens=share.attn_cache_tokens,
+    )
 
 
 def _chosen_by(model: ModelInfo) -> str:

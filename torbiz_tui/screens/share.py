@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.screens.base import ModeScreen, as_torbiz_error
+from torbiz_tui.screens.base import as_torbiz_error
+from torbiz_tui.screens.preparing import PreparingScreen
 from torbiz_tui.screens.question import QuestionScreen
 from torbiz_tui.sharing.state import Phase
 from torbiz_tui.widgets import keys
@@ -23,6 +23,7 @@ from torbiz_tui.widgets.sharing_panel import SharingPanel
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
+    from torbiz_tui.environments.base import ServerSpec
     from torbiz_tui.sharing.request import ShareRequest
     from torbiz_tui.sharing.state import SharingState
     from torbiz_tui.troubleshooting.symptom import Explanation
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 _TICK_S = 1.0
 NAME_TAKEN = "container_name_taken"
 DOES_NOT_FIT = "does_not_fit"
+PICKLED = "pickled_weights"
 
 
-class ShareScreen(ModeScreen):
+class ShareScreen(PreparingScreen):
     """A form while nothing is shared, otherwise the server as it is."""
 
     MODE = "share"
@@ -47,12 +49,13 @@ class ShareScreen(ModeScreen):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self._request: ShareRequest | None = None
+        self._started_as: ServerSpec | None = None
+        self._filled_from: ServerSpec | None = None
         self._starting = False
         self._editing = False
         self._shown_phase: Phase | None = None
         self._shown_problem: Explanation | None = None
         self._telling_lost = False
-        self._loaded = asyncio.Event()
 
     def compose_body(self) -> Iterator[Widget]:
         """Both, one of them shown."""
@@ -62,19 +65,9 @@ class ShareScreen(ModeScreen):
     def on_mount(self) -> None:
         """Find a server that was started earlier, and the models there are."""
         self.query_one(SharingPanel).display = False
-        self._load_models()
+        self.prepare_form()
         self._find_server()
         self.set_interval(_TICK_S, self._tick)
-
-    @work(group="models", exit_on_error=False)
-    async def _load_models(self) -> None:
-        from torbiz_tui.catalogue import known_models
-
-        try:
-            models = await asyncio.to_thread(known_models, self.services.paths)
-            self.query_one(ShareForm).set_models(models)
-        finally:
-            self._loaded.set()
 
     @work(group="attach", exclusive=True, exit_on_error=False)
     async def _find_server(self) -> None:
@@ -86,11 +79,13 @@ class ShareScreen(ModeScreen):
         """Show the form or the server."""
         form, panel = self.query_one(ShareForm), self.query_one(SharingPanel)
         if state.phase is not self._shown_phase:
-            if state.phase is not Phase.FAILED:
-                self._editing = False
-            if state.active:
+            # A server that comes to serve is no reason to leave the form.
+            serves_now = (self._shown_phase, state.phase) == (Phase.STARTING, Phase.SERVING)
+            self._editing = self._editing and serves_now
+            if state.active and not self._editing:
                 self.notice.close()
-        show_form = state.phase is Phase.STOPPED or (state.phase is Phase.FAILED and self._editing)
+        show_form = state.phase is Phase.STOPPED or self._editing
+        failed_now = state.phase is Phase.FAILED and self._shown_phase is Phase.STARTING
         changed = panel.display == show_form or state.phase is not self._shown_phase
         self._tell_what_the_form_hides(state)
         self._shown_phase = state.phase
@@ -98,6 +93,16 @@ class ShareScreen(ModeScreen):
         panel.display = not show_form
         if not show_form:
             panel.show(state)
+        if changed and show_form:
+            form.set_running(running=state.active)
+            if self._starting:
+                form.set_starting(starting=True)
+            self.look_at_machine()
+            self.form_changed()
+        elif changed:
+            self.stop_looking()
+        if failed_now and self.is_current:
+            self._ask_about_pickled(state)
         if changed:
             self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
         if changed or state.problem is not self._shown_problem:
@@ -141,7 +146,7 @@ class ShareScreen(ModeScreen):
     @work(group="offer", exclusive=True, exit_on_error=False)
     async def offer(self, model: str, blocks: str, reason: str) -> None:
         """Fill in a model and blocks of it, and say why."""
-        await self._loaded.wait()
+        await self.loaded.wait()
         form = self.query_one(ShareForm)
         form.choose(model, blocks)
         if self.services.sharing.state.phase is Phase.FAILED:
@@ -155,14 +160,14 @@ class ShareScreen(ModeScreen):
     @work(group="offer", exclusive=True, exit_on_error=False)
     async def prepare(self, field: str, reason: str, *, swarm: str = "") -> None:
         """Put the keys to a field of the form that has to be changed, and say why."""
-        await self._loaded.wait()
+        await self.loaded.wait()
         form = self.query_one(ShareForm)
         if swarm:
             form.choose_swarm(swarm)
         if self.services.sharing.state.phase is Phase.FAILED:
             self._edit()
         if form.display:
-            self.query_one(f"#{field}").focus()
+            form.focus_field(field)
         else:
             reason += " The form for it is here as soon as the server is stopped (x)."
         self.notice.show_text(reason)
@@ -175,33 +180,51 @@ class ShareScreen(ModeScreen):
 
     @on(ShareForm.Submitted)
     def _submitted(self, event: ShareForm.Submitted) -> None:
-        self._begin(event.request)
+        if self._starting:
+            return
+        if self.services.sharing.state.active:
+            self._check_restart(event.request)
+        else:
+            self._begin(event.request, from_form=True)
 
-    def _begin(self, request: ShareRequest) -> None:
+    def _begin(self, request: ShareRequest, *, from_form: bool = False) -> None:
         if not self._starting:
-            self._request = request
-            self._start(request)
+            self._start(request, from_form=from_form)
 
     @work(group="start", exit_on_error=False)
-    async def _start(self, request: ShareRequest, *, replace: bool = False) -> None:
-        button = self.query_one("#start", Button)
-        self._starting = button.disabled = True
-        button.label = "Starting…"
+    async def _start(
+        self, request: ShareRequest, *, replace: bool = False, from_form: bool = False
+    ) -> None:
+        await self._launch(request, replace=replace, from_form=from_form)
+
+    async def _launch(
+        self, request: ShareRequest, *, replace: bool = False, from_form: bool = False
+    ) -> None:
+        self._starting = True
+        self.form.set_starting(starting=True)
         self.notice.close()
+        sharing = self.services.sharing
         try:
-            await self.services.sharing.start(request, replace=replace)
+            if from_form:
+                request = await self.placed(request)
+            self._request = request
+            await sharing.start(request, replace=replace, hub_token=self.form.hub_token)
+            self._started_as = sharing.state.spec
         except TorbizError as error:
             if error.code == NAME_TAKEN:
                 self._ask_to_replace(request, error)
             elif error.code == DOES_NOT_FIT:
                 self._ask_to_share_anyway(request, error)
-            elif not self.query_one(ShareForm).display or not self.query_one(ShareForm).show_error(
-                error
-            ):
-                self.report(error)
+            else:
+                self._refused(error)
         finally:
-            self._starting = button.disabled = False
-            button.label = "Start sharing"
+            self._starting = False
+            self.form.set_starting(starting=False)
+
+    def _refused(self, error: TorbizError) -> None:
+        """Say it at its field where it has one that can be seen."""
+        if not self.form.display or not self.form.show_error(error):
+            self.report(error)
 
     def _ask_to_replace(self, request: ShareRequest, error: TorbizError) -> None:
         def answered(remove: bool | None) -> None:
@@ -231,6 +254,28 @@ class ShareScreen(ModeScreen):
         )
         self.app.push_screen(question, answered)
 
+    def _ask_about_pickled(self, state: SharingState) -> bool:
+        """Ask where the server has ended because its weights could run code; False if not."""
+        from torbiz_tui.sharing.downloads import download_failure
+
+        report, request = state.exit_report, self._as_it_ran(state)
+        failed = download_failure(report.last_lines) if report is not None else None
+        if failed is None or failed.code != PICKLED or request is None or request.allow_pickled:
+            return False
+
+        def answered(load: bool | None) -> None:
+            if load:
+                self._begin(replace(request, allow_pickled=True))
+
+        question = QuestionScreen(
+            f"{failed.what}\n{failed.why}\n\nLoad what may run code of its owner on this machine?"
+            " Only if you trust that owner.",
+            yes="Load it",
+            no="Leave it",
+        )
+        self.app.push_screen(question, answered)
+        return True
+
     @work(group="command", exclusive=True, exit_on_error=False)
     async def action_show_command(self) -> None:
         """Show the command that starts what is shared, or what the form says."""
@@ -239,10 +284,11 @@ class ShareScreen(ModeScreen):
 
         sharing = self.services.sharing
         request = None
-        if self.query_one(ShareForm).display:
-            request = self.query_one(ShareForm).checked()
+        if self.form.display:
+            request = self.form.checked()
             if request is None:
                 return
+            request = await self.placed(request)
         command = await sharing.command_text(request)
         note = "What the app does, as a command for a shell. It holds no token."
         self.app.push_screen(CommandScreen("Command", note, command, COPIED))
@@ -252,23 +298,107 @@ class ShareScreen(ModeScreen):
         from torbiz_tui.screens.swarm import SwarmScreen
 
         spec = self.services.sharing.state.spec
-        form = self.query_one(ShareForm)
-        model = form.model if form.display or spec is None else spec.model
-        self.app.push_screen(SwarmScreen(self.services, model))
+        request = self.form.request() if self.form.display else None
+        model = self.form.model if self.form.display or spec is None else spec.model
+        other = request is not None and bool(request.initial_peers)
+        monitor = self.chosen_monitor(request) if request is not None and other else None
+        self.app.push_screen(SwarmScreen(self.services, model, monitor))
 
     @on(Button.Pressed, "#retry")
     def action_retry(self) -> None:
         """Start again as before; as the form says when this app did not start it."""
-        request = self._request or self.query_one(ShareForm).checked()
-        if request is None:
-            self._edit()
+        if self._ask_about_pickled(self.services.sharing.state):
+            return
+        if self._request is not None:
+            self._begin(self._request)
+        elif (request := self.form.checked()) is not None:
+            self._begin(request, from_form=True)
         else:
-            self._begin(request)
+            self._edit()
+
+    # Changing what runs
 
     @on(Button.Pressed, "#edit")
+    def action_edit(self) -> None:
+        """Open the form as the server was started; it goes on meanwhile."""
+        state = self.services.sharing.state
+        spec = state.spec
+        if spec is not None and spec not in (self._filled_from, self._started_as):
+            request = self._as_it_ran(state)
+            if request is not None:
+                self.form.fill(request, running=state.active)
+            self._filled_from = spec
+        self._edit()
+        if state.phase is Phase.FAILED and state.exit_report is not None:
+            from torbiz_tui.sharing.downloads import download_failure
+
+            failed = download_failure(state.exit_report.last_lines)
+            if failed is not None:
+                self.form.show_error(failed)
+
     def _edit(self) -> None:
         self._editing = True
         self.sharing_changed(self.services.sharing.state)
+
+    def _as_it_ran(self, state: SharingState) -> ShareRequest | None:
+        """What the server was asked to be; of one that another program started, what it is."""
+        from torbiz_tui.sharing.request import request_of
+
+        if state.spec is None:
+            return self._request
+        if self._request is not None and state.spec == self._started_as:
+            return self._request
+        return request_of(state.spec)
+
+    @work(group="start", exit_on_error=False)
+    async def _check_restart(self, request: ShareRequest) -> None:
+        """Say what a restart would change, and ask; what cannot be served is refused before."""
+        from torbiz_tui.sharing.changes import changes
+
+        sharing = self.services.sharing
+        try:
+            request = await self.placed(request)
+            await sharing.plan(request, hub_token=self.form.hub_token)
+        except TorbizError as error:
+            self._refused(error)
+            return
+        before = self._as_it_ran(sharing.state)
+        changed = changes(before, request, sharing.state.blocks) if before is not None else []
+        if self.form.hub_token:
+            changed.append("a token for the hub is given")
+        lines = [f"· {each}" for each in changed] or ["Nothing is changed; it only starts anew."]
+        outcome = self._open_requests()
+        asked = f"\n\n{outcome}" if outcome else ""
+
+        def answered(restart: bool | None) -> None:
+            if restart:
+                self._restart(request)
+
+        question = QuestionScreen(
+            "Restart the server?\n\n" + "\n".join(lines) + asked, yes="Restart", no="Go back"
+        )
+        self.app.push_screen(question, answered)
+
+    @work(group="start", exit_on_error=False)
+    async def _restart(self, request: ShareRequest) -> None:
+        """Stop as always, then start with the new settings."""
+        self._starting, self._editing = True, False
+        self.sharing_changed(self.services.sharing.state)
+        try:
+            report = await self.services.sharing.stop()
+            await self._launch(request)
+        finally:
+            self._starting = False
+        if report is not None and report.killed:
+            self.notice.show_error(as_torbiz_error(TorbizError(report.sentence())))
+
+    def action_dismiss_notice(self) -> None:
+        """Close the message; without one, leave the form to the server that runs."""
+        if self._editing and not self.notice.shown:
+            self._editing = False
+            self.sharing_changed(self.services.sharing.state)
+        else:
+            super().action_dismiss_notice()
 
     # Stopping
 
@@ -278,22 +408,27 @@ class ShareScreen(ModeScreen):
         if self.services.sharing.state.phase is Phase.STOPPING:
             self._stop_at_once()
             return
+        outcome = self._open_requests()
+        if not outcome:
+            self._stop()
+            return
+        question: ModalScreen[bool] = QuestionScreen(
+            f"Stop sharing? {outcome}", yes="Stop sharing", no="Go on"
+        )
+        self.app.push_screen(question, self._stop_answered)
+
+    def _open_requests(self) -> str:
+        """What becomes of those whom a stop would bother; empty when there is nobody."""
         opened = self.services.sharing.state.requests_open
         if self.services.inference.idle_session:
             # The session of our own conversation stays open between its questions.
             opened -= 1
         if opened <= 0:
-            self._stop()
-            return
+            return ""
         requests = "1 request is" if opened == 1 else f"{opened} requests are"
         longest = self.services.config.share.drain_s
         outcome = f"may finish, within {longest:.0f} s" if longest > 0 else "would be cut off"
-        question: ModalScreen[bool] = QuestionScreen(
-            f"Stop sharing? {requests} being answered and {outcome}.",
-            yes="Stop sharing",
-            no="Go on",
-        )
-        self.app.push_screen(question, self._stop_answered)
+        return f"{requests} being answered and {outcome}."
 
     def _stop_answered(self, stop: bool | None) -> None:
         if stop:
@@ -314,6 +449,7 @@ class ShareScreen(ModeScreen):
     def action_copy_invite(self, key: str = "") -> None:
         """Send what others need to the clipboard: the invite code, or what `key` names."""
         from torbiz_tui.clipboard import COPIED
+        from torbiz_tui.sharing.inviting import offers
 
         for offer in offers(self.services.sharing.state):
             if key in ("", offer.key):
@@ -335,6 +471,9 @@ class ShareScreen(ModeScreen):
             "stop": state.phase in (Phase.STARTING, Phase.SERVING) or state.draining,
             "copy_invite": bool(state.addresses) and state.active,
             "retry": state.phase is Phase.FAILED and not form_shown,
+            "edit": not form_shown and state.phase is not Phase.STOPPING,
+            "more": form_shown,
+            "choose_model": form_shown,
             "show_logs": not form_shown,
         }
         return offered.get(action, super().check_action(action, parameters))
@@ -344,6 +483,11 @@ class ShareScreen(ModeScreen):
         yield SystemCommand(
             "Show the command", "That starts this server from a shell", self.action_show_command
         )
+        if self.check_action("more", ()):
+            yield SystemCommand("More settings", "Those that are rarely changed", self.action_more)
+        if self.check_action("edit", ()):
+            yield SystemCommand(
+                "Change the settings", "Then restart the server with them", self.action_edit
+            )
         if self.check_action("retry", ()):
             yield SystemCommand("Retry sharing", "Start again as before", self.action_retry)
-        from torbiz_tui.sharing.inviting import offers

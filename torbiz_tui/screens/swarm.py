@@ -26,6 +26,7 @@ from torbiz_tui.widgets.swarm_map import SwarmMap
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
+    from torbiz_tui.swarm_map.monitor import SwarmMonitor
 
 _TICK_S = 1.0
 
@@ -36,9 +37,10 @@ class SwarmScreen(ModalScreen[None]):
     BINDINGS = [*keys.SWARM]
     CSS_PATH = "swarm.tcss"
 
-    def __init__(self, services: Services, model: str) -> None:
+    def __init__(self, services: Services, model: str, monitor: SwarmMonitor | None = None) -> None:
         super().__init__()
         self._services = services
+        self._monitor = monitor
         self._model = model
         self._looked_at: float | None = None
         self._stage = ""
@@ -63,7 +65,8 @@ class SwarmScreen(ModalScreen[None]):
     async def _watch(self) -> None:
         if not self._model:
             raise TorbizError("Choose a model first: its swarm is shown here.", code="no_model")
-        async with aclosing(self._services.swarm_monitor.watch(self._model)) as events:
+        monitor = self._monitor or self._services.swarm_monitor
+        async with aclosing(monitor.watch(self._model)) as events:
             async for event in events:
                 if isinstance(event, Snapshot):
                     self._show(event)

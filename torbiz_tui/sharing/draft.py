@@ -11,6 +11,7 @@ from torbiz_tui.config_schema import SETTINGS
 from torbiz_tui.config_values import RejectedError
 from torbiz_tui.errors import UsageError
 from torbiz_tui.private_swarms.code_text import looks_like_code
+from torbiz_tui.private_swarms.finding import FoundSwarm
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, is_swarm_name
 from torbiz_tui.private_swarms.known import KnownSwarm
 from torbiz_tui.sharing.request import ShareRequest, check_blocks
@@ -124,13 +125,12 @@ def request_from(
     if draft.swarm == JOIN:
         invited = [peer for invite in invites for peer in invite.peers]
         typed = [text for text in _texts(draft.peers) if not looks_like_code(text)]
-        peers = tuple(dict.fromkeys([*invited, *typed]))
+        peers = (*dict.fromkeys(invited), *typed)
     elif swarm is not None:
         peers = swarm.peers
     name = draft.known_swarm or (draft.swarm_name.strip() if draft.swarm != PUBLIC else "")
-    tokens = draft.cache_tokens.strip()
-    kind = SETTINGS["share.attn_cache_tokens"].kind
-    count = kind.parse(tokens)
+    same_model = draft.model.strip() == base.model
+    count = SETTINGS["share.attn_cache_tokens"].kind.parse(draft.cache_tokens.strip())
     return replace(
         base,
         model=draft.model.strip(),
@@ -149,7 +149,15 @@ def request_from(
         loopback=base.loopback and draft.swarm == NEW,
         swarm_name=name or next((invite.name for invite in invites if invite.name), ""),
         dht_prefix=_prefix(draft, base, invites, known),
+        # What was agreed to holds for that model.
+        anyway=base.anyway and same_model,
+        allow_pickled=base.allow_pickled and same_model,
     )
+
+
+def placed_in(request: ShareRequest, found: FoundSwarm) -> ShareRequest:
+    """The request with the peers of a known swarm that answer now."""
+    return replace(request, initial_peers=found.peers, new_swarm=found.begins)
 
 
 def invites_in(draft: ShareDraft) -> list[Invite]:
@@ -214,7 +222,7 @@ def _blocks_problem(text: str, model: ModelInfo | None) -> str:
 def _peers_problem(text: str) -> str:
     peers = _texts(text)
     if not peers:
-        return "Give the address or the invite code that a member of the swarm has sent you."
+        return "Give what a member of the swarm has sent you: an address or a code."
     for peer in peers:
         if looks_like_code(peer):
             try:

@@ -31,13 +31,17 @@ def fits_here(
     machine: Hardware,
     hosting: str,
 ) -> dict[str, Fit]:
-    """How models would fit with the settings of a request, by name; those not known are left out."""
+    """How models would fit with the settings of a request, by name; those not known are left out.
+
+    Raises UsageError (`no_device`) when there is no such device.
+    """
     fits: dict[str, Fit] = {}
     for model in models:
         try:
             fits[model.name] = fit_for(request, model, config, machine, hosting)
-        except TorbizError:
-            continue
+        except TorbizError as error:
+            if error.code == "no_device":
+                raise
     return fits
 
 

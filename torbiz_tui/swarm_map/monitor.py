@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torbiz_tui.catalogue import ModelInfo, known_models, resolve_model
@@ -89,6 +89,21 @@ class SwarmMonitor:
         self._paths = paths
         self._config = config
         self._find_peers = find_peers
+
+    def at(
+        self, peers: tuple[str, ...] | None, model: str = "", dht_prefix: str = ""
+    ) -> SwarmMonitor:
+        """The same for a swarm with these initial peers; None is the public one.
+
+        `dht_prefix` is what that swarm calls the blocks of `model`, where it has its own name.
+        """
+
+        async def find(_model: ModelInfo) -> tuple[str, ...] | None:
+            return peers
+
+        swarm = replace(self._config.swarm, dht_prefix=dht_prefix)
+        config = replace(self._config, model=model, swarm=swarm)
+        return SwarmMonitor(self._driver, self._paths, config, find)
 
     async def watch(
         self, model: str, period_s: float = PERIOD_S

@@ -15,7 +15,7 @@ from torbiz_tui.config_values import RejectedError
 from torbiz_tui.inference.events import GenerateOptions
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.widgets.answer_settings import AnswerSettings
-from torbiz_tui.widgets.share_form import Field
+from torbiz_tui.widgets.field import Field
 
 _SHOWN_CHARS = 40
 _NUMBERS = {

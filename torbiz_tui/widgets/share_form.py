@@ -2,87 +2,92 @@
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Select, Static
+from textual.widgets import Button, Input, Select, Static
 
-from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.private_swarms.peer_address import read_peer
+from torbiz_tui.sharing.draft import (
+    JOIN,
+    NEW,
+    PUBLIC,
+    ShareDraft,
+    draft_of,
+    in_swarm,
+    models_of_swarm,
+    problems_of,
+    request_from,
+    same_name,
+)
+from torbiz_tui.sharing.hub_token import token_origin
+from torbiz_tui.widgets.field import Field
+from torbiz_tui.widgets.model_field import ModelField
+from torbiz_tui.widgets.model_name import short_model
+from torbiz_tui.widgets.share_more import NAMES, MoreSettings
 
 if TYPE_CHECKING:
     from torbiz_tui.catalogue import ModelInfo
+    from torbiz_tui.private_swarms.known import KnownSwarm
+    from torbiz_tui.sharing.outlook import Outlook
     from torbiz_tui.sharing.request import ShareRequest
 
-_OTHER = "\0other"
 _DEVICES = ("auto", "cpu", "cuda", "mps")
-_BLOCKS = re.compile(r"^(?:auto|[1-9]\d*|\d+:\d+)$")
-_LAST_PORT = 65_535
+_INTRO = "Lend this machine: it serves blocks of a model to those who ask it."
+_INTRO_RUNNING = (
+    "The server goes on with its settings until you restart it; Esc leaves it as it is."
+)
+_START, _RESTART = "Start sharing", "Restart with these"
+# Fewer rows do not hold all fields with space between them.
+_ROOMY = 30
 _FIELD_OF_CODE = {
     "no_model": "model",
     "model_not_found": "model",
+    "model_not_here": "model",
     "model_gated": "model",
     "model_unsupported": "model",
     "hub_unreachable": "model",
+    "token_missing": "hub_token",
+    "token_invalid": "hub_token",
     "port_taken": "port",
+    "no_device": "device",
+    "swarm_not_found": "swarm",
 }
 
 
-class Field(Vertical):
-    """A label, its control, and room for what is wrong with it."""
+class ShareForm(Vertical):
+    """Model, blocks, device and swarm; the rest one key away; in the foot the command."""
 
     DEFAULT_CSS = """
-    Field { height: auto; }
-    Field > Horizontal { height: auto; }
-    Field Label { width: 10; color: $text-muted; }
-    Field .hint { width: auto; margin: 0 0 0 2; color: $text-muted; }
-    Field .problem { height: auto; margin: 0 0 0 10; color: $text-error; display: none; }
-    Field .problem.-shown { display: block; }
-    """
-
-    def __init__(self, name: str, label: str, *controls: Widget, hint: str = "") -> None:
-        super().__init__(id=f"field-{name}")
-        self._label = label
-        self._controls = controls
-        self._hint = hint
-
-    def compose(self) -> ComposeResult:
-        """One line, and the problem below it."""
-        with Horizontal():
-            yield Label(self._label)
-            yield from self._controls
-            if self._hint:
-                yield Label(self._hint, classes="hint", markup=False)
-        yield Static(classes="problem", markup=False)
-
-    def show_problem(self, text: str) -> None:
-        """Say what is wrong; an empty text takes it away."""
-        problem = self.query_one(".problem", Static)
-        problem.update(f"✗ {text}" if text else "")
-        problem.set_class(bool(text), "-shown")
-
-
-class ShareForm(VerticalScroll, can_focus=False):
-    """Model, blocks, device, port and swarm."""
-
-    DEFAULT_CSS = """
-    ShareForm { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
-    ShareForm Input { width: 1fr; max-width: 60; }
-    ShareForm Select { width: 1fr; max-width: 60; }
-    ShareForm #blocks, ShareForm #port { width: 12; }
-    ShareForm #device { width: 14; }
+    ShareForm { height: 1fr; padding: 1 2 0 2; }
+    ShareForm #fields { height: 1fr; scrollbar-size-vertical: 1; }
+    ShareForm Input, ShareForm Select { width: 1fr; max-width: 60; }
+    ShareForm Field Label { width: 15; }
+    ShareForm Field .hint { width: 1fr; text-overflow: ellipsis; text-wrap: nowrap; }
+    ShareForm Field .meaning, ShareForm Field .problem { margin: 0 0 0 15; }
+    ShareForm #blocks { width: 16; }
+    ShareForm #device { width: 16; }
     ShareForm Field { margin: 0 0 1 0; }
+    ShareForm.-dense Field { margin: 0; }
     ShareForm #intro { margin: 0 0 1 0; color: $text-muted; }
-    ShareForm #field-other, ShareForm #field-peers { display: none; }
-    ShareForm #field-other.-shown, ShareForm #field-peers.-shown { display: block; }
-    ShareForm Button { padding: 0 1; margin: 0 0 0 10; }
+    ShareForm.-dense #intro { display: none; }
+    ShareForm #field-peers { display: none; }
+    ShareForm #field-peers.-chosen { display: block; }
+    ShareForm #start { padding: 0 1; margin: 0 0 0 15; }
+    ShareForm #foot { height: auto; }
+    ShareForm #preview {
+        height: 1; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap;
+    }
     """
+
+    class Changed(Message):
+        """A field says something else."""
 
     class Submitted(Message):
         """The form is right, and this is what it asks for."""
@@ -94,105 +99,260 @@ class ShareForm(VerticalScroll, can_focus=False):
     def __init__(self, request: ShareRequest) -> None:
         super().__init__(id="form")
         self._base = request
-        self._models: Sequence[ModelInfo] = ()
-        self._touched = False
+        self._models: list[ModelInfo] = []
+        self._swarms: dict[str, KnownSwarm] = {}
+        self._swarm_seen = ""
+        self._named_by = ""
+        self._running = False
 
     def compose(self) -> Iterator[Widget]:
         """The fields, prefilled."""
-        yield Static(
-            "Lend this machine: it serves blocks of a model to those who ask it.", id="intro"
-        )
-        base = self._base
-        other: Select[str] = Select(
-            [(base.model or "Choose a model", base.model), ("Another model…", _OTHER)],
-            value=base.model,
-            allow_blank=False,
-            id="model",
-            compact=True,
-        )
-        yield Field("model", "Model", other)
-        yield Field(
-            "other", "", Input(placeholder="Hugging Face id, or a folder", id="other", compact=True)
-        )
-        yield Field(
-            "blocks",
-            "Blocks",
-            Input(base.blocks, id="blocks", compact=True),
-            hint="auto, a number, or a range such as 0:8",
-        )
-        # A configuration may name one of several GPUs: cuda:1.
-        devices = [(name, name) for name in dict.fromkeys((*_DEVICES, base.device))]
-        yield Field(
-            "device",
-            "Device",
-            Select(devices, value=base.device, allow_blank=False, id="device", compact=True),
-        )
-        yield Field("port", "Port", Input(str(base.port), id="port", compact=True))
-        swarms = [
-            ("a new private swarm", "new"),
-            ("join a private swarm by its address", "join"),
-            ("the public swarm", "public"),
-        ]
-        swarm = "join" if base.initial_peers else "new" if base.new_swarm else "public"
-        yield Field(
-            "swarm",
-            "Swarm",
-            Select(swarms, value=swarm, allow_blank=False, id="swarm", compact=True),
-        )
-        yield Field(
-            "peers",
-            "Address",
-            Input(
-                " ".join(base.initial_peers),
-                placeholder="/ip4/…/tcp/…/p2p/…  (several: with blanks between)",
-                id="peers",
-                compact=True,
-            ),
-        )
-        yield Button("Start sharing", variant="primary", id="start", compact=True)
+        draft = draft_of(self._base, {})
+        with VerticalScroll(id="fields", can_focus=False):
+            yield Static(_INTRO, id="intro")
+            yield Field("model", "Model", ModelField(draft.model))
+            yield Field(
+                "blocks",
+                "Blocks",
+                Input(draft.blocks, id="blocks", compact=True),
+                hint="auto, a number, or a range such as 0:8",
+            )
+            yield Field(
+                "swarm",
+                "Swarm",
+                Select(
+                    self._swarm_options(),
+                    value=draft.swarm,
+                    allow_blank=False,
+                    id="swarm",
+                    compact=True,
+                ),
+            )
+            yield Field(
+                "peers",
+                "Address",
+                Input(
+                    draft.peers,
+                    placeholder="torbiz1-… or /ip4/…/tcp/…/p2p/… (several: with blanks between)",
+                    id="peers",
+                    compact=True,
+                ),
+            )
+            yield Field(
+                "device",
+                "Device",
+                Select(
+                    [(name, name) for name in dict.fromkeys((*_DEVICES, draft.device))],
+                    value=draft.device,
+                    allow_blank=False,
+                    id="device",
+                    compact=True,
+                ),
+            )
+            yield MoreSettings(draft, token_origin())
+        with Vertical(id="foot"):
+            yield Button(_START, variant="primary", id="start", compact=True)
+            yield Static(id="preview", markup=False)
+
+    # What it is filled with
 
     def set_models(self, models: Sequence[ModelInfo]) -> None:
         """Offer these models; what was chosen stays chosen."""
-        self._models = models
-        self._offer(self.query_one("#model", Select).value)
+        learned = [one for one in self._models if all(one.source != new.source for new in models)]
+        self._models = [*models, *learned]
+        self._choose(self.model or (models[0].name if models else ""))
+
+    def learn(self, model: ModelInfo) -> None:
+        """Take in the facts of a model that is in no list."""
+        self.set_models([*(one for one in self._models if one.source != model.source), model])
+
+    def set_swarms(self, swarms: Sequence[KnownSwarm]) -> None:
+        """Offer these known swarms; what was chosen stays chosen."""
+        chosen = self._choice("swarm")
+        before = draft_of(self._base, self._swarms).swarm
+        self._swarms = {swarm.name: swarm for swarm in swarms}
+        now = draft_of(self._base, self._swarms).swarm
+        self._offer_swarms(now if chosen == before else chosen)
+
+    def fill(self, request: ShareRequest, *, running: bool) -> None:
+        """Fill in all fields as a request says; `running`: a server that would be restarted."""
+        self._base = request
+        draft = draft_of(request, self._swarms)
+        self._offer_swarms(draft.swarm)
+        devices = dict.fromkeys((*_DEVICES, draft.device))
+        self.query_one("#device", Select).set_options([(name, name) for name in devices])
+        for name in ("device", "torch_dtype", "quantization"):
+            self.query_one(f"#{name}", Select).value = getattr(draft, name)
+        for field in self.query(Input):
+            if field.id and field.id != "hub_token":
+                field.value = getattr(draft, field.id)
+        self._choose(draft.model)
+        self._clear_problems()
+        self.set_running(running)
+
+    def set_running(self, running: bool) -> None:
+        """Say whether there is a server that would be restarted."""
+        self._running = running
+        self.query_one("#intro", Static).update(_INTRO_RUNNING if running else _INTRO)
+        self.set_starting(starting=False)
+
+    def set_starting(self, *, starting: bool) -> None:
+        """Say that it is being started, or that it can be."""
+        button = self.query_one("#start", Button)
+        button.disabled = starting
+        button.label = "Starting…" if starting else _RESTART if self._running else _START
 
     def choose(self, model: str, blocks: str) -> None:
         """Fill in a model, by its name or its source, and the blocks of it."""
-        named = (known.name for known in self._models if model in (known.name, known.source))
-        self._offer(next(named, model))
+        self._choose(model)
         self.query_one("#blocks", Input).value = blocks
-        for field in self.query(Field):
-            field.show_problem("")
+        self._clear_problems()
+
+    def choose_model(self, model: str) -> None:
+        """Fill in a model, by its name or its source."""
+        self._choose(model)
+        self._field("model").show_problem("")
 
     def choose_swarm(self, swarm: str) -> None:
         """Fill in the swarm: `new`, `join` or `public`."""
         self.query_one("#swarm", Select).value = swarm
 
-    def _offer(self, chosen: object) -> None:
-        models = self._models
-        select: Select[str] = self.query_one("#model", Select)
-        options = [(self._title(model), model.name) for model in models]
-        names = [model.name for model in models]
-        if isinstance(chosen, str) and chosen not in ("", _OTHER, *names):
-            options.insert(0, (chosen, chosen))
-            names.insert(0, chosen)
-        select.set_options([*options, ("Another model…", _OTHER)])
-        keep = chosen if chosen == _OTHER or chosen in names else (names or [_OTHER])[0]
-        if isinstance(keep, str):
-            # By way of another value: the same one would leave the old label standing.
-            with self.prevent(Select.Changed):
-                select.value = _OTHER
-            select.value = keep
+    def _choose(self, model: str) -> None:
+        known = self._known(model)
+        self._named_by = ""
+        title = short_model(model)
+        if known is not None:
+            notes = [f"{known.num_blocks} blocks", "demo" if known.demo else known.note]
+            title = f"{known.name}  ({', '.join(note for note in notes if note)})"
+            model = known.name if known.demo or known.name == known.source else model
+        self.query_one(ModelField).show(model, title)
+        self._told_change()
 
-    def _title(self, model: ModelInfo) -> str:
-        note = "demo" if model.demo else model.note
-        return f"{model.name}  ({model.num_blocks} blocks{', ' + note if note else ''})"
+    def _known(self, model: str) -> ModelInfo | None:
+        return next((one for one in self._models if model in (one.name, one.source)), None)
 
-    @on(Select.Changed)
-    def _choice_changed(self) -> None:
-        other = self._choice("model") == _OTHER
-        self.query_one("#field-other").set_class(other, "-shown")
-        self.query_one("#field-peers").set_class(self._choice("swarm") == "join", "-shown")
+    def _swarm_options(self) -> list[tuple[str, str]]:
+        options = [
+            ("a new private swarm", NEW),
+            ("join a private swarm by address or invite code", JOIN),
+            ("the public swarm", PUBLIC),
+        ]
+        for swarm in self._swarms.values():
+            seen = time.strftime("%Y-%m-%d", time.localtime(swarm.last_seen))
+            options.append((f"{swarm.name}, last seen {seen}", in_swarm(swarm.name)))
+        return options
+
+    def _offer_swarms(self, chosen: str) -> None:
+        select: Select[str] = self.query_one("#swarm", Select)
+        options = self._swarm_options()
+        with self.prevent(Select.Changed):
+            select.set_options(options)
+            select.value = chosen if chosen in [value for _, value in options] else NEW
+        self._swarm_seen = _seen(self.draft())
+        self._told_change()
+
+    # What it says
+
+    @property
+    def model(self) -> str:
+        """The model as it stands there."""
+        return self.query_one(ModelField).value
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The facts of that model, where they are known."""
+        return self._known(self.model)
+
+    @property
+    def hub_token(self) -> str:
+        """The token that was typed for the hub; never shown, never kept."""
+        return self._text("hub_token")
+
+    @property
+    def known_swarm(self) -> KnownSwarm | None:
+        """The known swarm that is chosen."""
+        return self._swarms.get(self.draft().known_swarm)
+
+    @property
+    def named_by_swarm(self) -> bool:
+        """Whether the swarm that is joined names the model."""
+        named = models_of_swarm(self.draft(), self._swarms)
+        return any(same_name(one.name, self.model) for one in named)
+
+    def draft(self) -> ShareDraft:
+        """All fields as they stand there."""
+        texts = {
+            name: self._text(name) for name in ("blocks", "peers", *NAMES) if name != "hub_token"
+        }
+        chosen = {name: self._choice(name) for name in ("device", "swarm")}
+        return ShareDraft(model=self.model, **{**texts, **chosen})
+
+    def request(self) -> ShareRequest | None:
+        """What the fields ask for; None where something is wrong with them."""
+        draft = self.draft()
+        if problems_of(draft, self.info):
+            return None
+        return request_from(draft, self._base, self._swarms)
+
+    def checked(self) -> ShareRequest | None:
+        """The request, or None with the problems shown next to their fields."""
+        problems = problems_of(self.draft(), self.info)
+        for name in ("model", "blocks", "swarm", "peers", "device", *NAMES):
+            self._field(name).show_problem(problems.get(name, ""))
+        if problems:
+            self.focus_field(next(iter(problems)))
+            return None
+        return self.request()
+
+    def show_error(self, error: TorbizError) -> bool:
+        """Show an error of the service at the field that it is about; False when it is of none."""
+        name = _FIELD_OF_CODE.get(error.code)
+        if name is None:
+            return False
+        self._field(name).show_problem(str(error))
+        self.focus_field(name)
+        return True
+
+    def show_outlook(self, told: Outlook | None) -> None:
+        """Say what the blocks mean here."""
+        text = told.text if told is not None else ""
+        self._field("blocks").show_meaning(text, doubtful=told is not None and told.doubtful)
+
+    def show_conditions(self, text: str) -> None:
+        """Say what the model asks for."""
+        parts = [part for part in (self._named_by, text) if part]
+        self._field("model").show_meaning(" ".join(parts))
+
+    def show_coverage(self, text: str, *, doubtful: bool = False) -> None:
+        """Say which blocks of the swarm lack servers."""
+        self._field("swarm").show_meaning(text, doubtful=doubtful)
+
+    def show_preview(self, text: str) -> None:
+        """Show the command in the foot."""
+        self.query_one("#preview", Static).update(text)
+
+    def focus_field(self, name: str) -> None:
+        """Put the keys to a field, which comes into sight for it."""
+        if name in NAMES:
+            self.query_one(MoreSettings).open()
+            self._fit_in()
+        self.query_one(f"#{name}").focus()
+
+    def toggle_more(self) -> None:
+        """Show the rest of the settings, or no longer."""
+        more = self.query_one(MoreSettings)
+        inside = more.opened and more.query_one("#more-fields").has_focus_within
+        more.open(opened=not more.opened)
+        self._fit_in()
+        if more.opened:
+            self.query_one("#port").focus()
+        elif inside:
+            self.query_one("#more").focus()
+
+    @on(Button.Pressed, "#more")
+    def _more_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.toggle_more()
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#start")
@@ -202,88 +362,56 @@ class ShareForm(VerticalScroll, can_focus=False):
         if request is not None:
             self.post_message(self.Submitted(request))
 
-    def checked(self) -> ShareRequest | None:
-        """The request, or None with the problems shown next to their fields."""
-        problems = self._problems()
+    @on(Select.Changed)
+    @on(Input.Changed)
+    def _told_change(self) -> None:
+        if not self.is_mounted:
+            return
+        draft = self.draft()
+        self.query_one("#field-peers").set_class(draft.swarm == JOIN, "-chosen")
+        self._take_from_swarm(draft)
+        self.query_one(MoreSettings).show(self.draft())
+        self.post_message(self.Changed())
+
+    def _take_from_swarm(self, draft: ShareDraft) -> None:
+        """A swarm that was just chosen names its model, and a known one the port of old."""
+        before, self._swarm_seen = self._swarm_seen, _seen(draft)
+        named = [model.name for model in models_of_swarm(draft, self._swarms)]
+        if before in ("", self._swarm_seen) or not named:
+            return
+        known = self._swarms.get(draft.known_swarm)
+        if known is not None and known.own:
+            # The address stays what others have been given.
+            self.query_one("#port", Input).value = str(read_peer(known.own[0]).port)
+        if not any(same_name(name, draft.model) for name in named):
+            self._choose(named[0])
+            self._named_by = "Named by the swarm."
+
+    def on_resize(self) -> None:
+        """What fits depends on the room."""
+        self._fit_in()
+
+    def _fit_in(self) -> None:
+        cramped = self.app.size.height < _ROOMY
+        self.set_class(cramped and self.query_one(MoreSettings).opened, "-dense")
+
+    def _clear_problems(self) -> None:
         for field in self.query(Field):
-            name = (field.id or "").removeprefix("field-")
-            field.show_problem(problems.get(name, ""))
-        if problems:
-            first = next(iter(problems))
-            self.query_one(f"#{first}").focus()
-            return None
-        swarm = self._choice("swarm")
-        return replace(
-            self._base,
-            model=self._model(),
-            blocks=self._text("blocks").lower(),
-            device=self._choice("device"),
-            port=int(self._text("port")),
-            new_swarm=swarm == "new",
-            initial_peers=self._peers() if swarm == "join" else (),
-            # Only the configured swarm was meant to stay on this machine.
-            loopback=self._base.loopback and swarm == "new",
-        )
+            field.show_problem("")
 
-    def _problems(self) -> dict[str, str]:
-        problems: dict[str, str] = {}
-        if not self._model():
-            field = "other" if self._choice("model") == _OTHER else "model"
-            problems[field] = "Name a model: a Hugging Face id such as owner/name, or a folder."
-        if problem := self._blocks_problem():
-            problems["blocks"] = problem
-        port = self._text("port")
-        if not port.isdecimal() or not 1 <= int(port) <= _LAST_PORT:
-            problems["port"] = "A number from 1 to 65535."
-        if self._choice("swarm") == "join":
-            if not self._peers():
-                problems["peers"] = "Give the address that a member of the swarm has sent you."
-            elif wrong := [peer for peer in self._peers() if not peer.startswith("/")]:
-                problems["peers"] = f"{wrong[0]} is no address; they begin with /ip4/ or /dns4/."
-        return problems
-
-    def _blocks_problem(self) -> str:
-        blocks = self._text("blocks").lower()
-        if not _BLOCKS.match(blocks):
-            return "auto, a number such as 4, or a range such as 0:8 (8 not included)."
-        known = next((model for model in self._models if model.name == self._model()), None)
-        if known is not None:
-            from torbiz_tui.sharing.request import check_blocks
-
-            try:
-                check_blocks(blocks, known)
-            except UsageError as error:
-                return f"{error.what} {error.remedy}"
-        elif ":" in blocks and int(blocks.split(":")[0]) >= int(blocks.split(":")[1]):
-            return "The first block must be below the end: 0:8 is blocks 0 to 7."
-        return ""
-
-    @property
-    def model(self) -> str:
-        """The model that is chosen; empty when none is."""
-        return self._model()
-
-    def _model(self) -> str:
-        chosen = self._choice("model")
-        return self._text("other") if chosen == _OTHER else chosen
+    def _field(self, name: str) -> Field:
+        return self.query_one(f"#field-{name}", Field)
 
     def _choice(self, name: str) -> str:
         value = self.query_one(f"#{name}", Select).value
         return value if isinstance(value, str) else ""
 
     def _text(self, name: str) -> str:
+        if name in ("torch_dtype", "quantization"):
+            return self._choice(name)
         return self.query_one(f"#{name}", Input).value.strip()
 
-    def _peers(self) -> tuple[str, ...]:
-        return tuple(self._text("peers").replace(",", " ").split())
 
-    def show_error(self, error: TorbizError) -> bool:
-        """Show an error of the service at the field that it is about; False when it is of none."""
-        name = _FIELD_OF_CODE.get(error.code)
-        if name is None:
-            return False
-        if name == "model" and self._choice("model") == _OTHER:
-            name = "other"
-        self.query_one(f"#field-{name}", Field).show_problem(str(error))
-        self.query_one(f"#{name}").focus()
-        return True
+def _seen(draft: ShareDraft) -> str:
+    """What says which swarm is meant."""
+    return f"{draft.swarm} {draft.peers}" if draft.swarm == JOIN else draft.swarm

@@ -31,11 +31,11 @@ from model_source import (
     resolve_model,
 )
 from seeder_options import listening_addresses, parse_options, port_in_use
-from staying_joined import start_staying_joined
 from served_counters import HANDLERS, ServedCounters
+from staying_joined import start_staying_joined
 from supervisor_words import tell_supervisor
-
 from swarm_coverage import start_telling as start_telling_coverage
+
 STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
 # Blocks this small are slower on several threads than on one, above all on a busy machine.
@@ -74,8 +74,8 @@ def main() -> int:
     process_signals.install_stop_handlers(stop_signals, STOP_DEADLINE_S)
     drain = Drain(logger)
     signal.signal(DRAIN_SIGNAL, drain.begin)
-    logger.info("Starting a server for %s", options.model_name)
     counters = ServedCounters(max(HANDLERS, options.num_handlers or 0))
+    logger.info("Starting a server for %s", options.model_name)
     try:
         try:
             server = _create_server(options, counters)
@@ -120,8 +120,8 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     petals_compat.apply("server")
     if options.rewind:
         importlib.import_module("session_rewind").let_sessions_rewind()
-    torch = importlib.import_module("torch")
     counters.hook()
+    torch = importlib.import_module("torch")
     petals = importlib.import_module("petals")
     petals_server = importlib.import_module("petals.server.server")
     logger.info("Running Petals %s", petals.__version__)
@@ -316,14 +316,14 @@ def _confirm(server: Any, drain: Drain, counters: ServedCounters) -> None:
             time.sleep(0.1)
             continue
         container.ready.wait()
-        confirmed = container
+        first, confirmed = confirmed is None, container
         drain.watch(container)
-        _confirm_in_dht(server, container)
         counters.watch(container)
-
+        _confirm_in_dht(server, container)
         if first:
             counters.start_telling(logger)
             start_telling_coverage(server, logger)
+
 
 def _confirm_in_dht(server: Any, container: Any) -> None:
     data_structures = importlib.import_module("petals.data_structures")

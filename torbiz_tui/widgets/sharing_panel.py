@@ -45,7 +45,7 @@ class SharingPanel(VerticalScroll, can_focus=True):
         with Horizontal(id="buttons"):
             yield Button("Stop sharing (x)", id="stop", variant="error", compact=True)
             yield Button("Retry (r)", id="retry", variant="primary", compact=True)
-            yield Button("Change the settings", id="edit", compact=True)
+            yield Button("Change the settings (e)", id="edit", compact=True)
             yield Button("Show the log (l)", id="logs", compact=True)
         yield Static(id="events", markup=False)
 

@@ -22,11 +22,11 @@ TIME = datetime(2025, 11, 24, 2, 56, 44, 102_000, UTC)
 def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    parsing._moment.cache_clear()
+    parsing._minute.cache_clear()
     yield
     monkeypatch.undo()
     time.tzset()
-    parsing._moment.cache_clear()
+    parsing._minute.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -99,22 +99,24 @@ class MergedView(BackgroundView):
         if self._complete:
             return False
         pace = Pace()
-        for _ in range(_NOTICED):
+        left = _NOTICED
+        while left > 0:
             pace.breathe()
             # Going backwards, of the same time the last source comes first.
-            latest = max(
-                (source for source in self._sources if source.has_more()),
-                key=lambda source: (source.held[-1][0], source.index),
-                default=None,
+            waiting = sorted(
+                (source.held[-1][0], source.index) for source in self._sources if source.has_more()
             )
-            if latest is None or len(self._older) >= self._limit:
-                self.cut = latest is not None
+            if not waiting or len(self._older) >= self._limit:
+                self.cut = bool(waiting)
                 self._complete = True
                 self._telling.note()
                 return False
-            _, places = latest.held.pop()
+            latest = self._sources[waiting[-1][1]]
+            after = waiting[-2] if len(waiting) > 1 else None
+            places = latest.take(after, min(left, self._limit - len(self._older)))
+            left -= len(places)
             with self._lock:
-                self._older.extend(reversed(places))
+                self._older.extend(places)
                 self._older_from.extend([latest.index] * len(places))
                 self._version += 1
         self._telling.note()
@@ -193,6 +195,18 @@ class _Source:
                 return False
             self.held = self._timed_back(found)
         return True
+
+    def take(self, after: tuple[float, int] | None, limit: int) -> list[int]:
+        """The places of what is held and comes after one of another source, the last line first.
+
+        At least one record's, and no further one once there are `limit` lines.
+        """
+        places: list[int] = []
+        while self.held and len(places) < limit:
+            if after is not None and (self.held[-1][0], self.index) < after:
+                break
+            places += reversed(self.held.pop()[1])
+        return places
 
     def _timed_back(self, found: list[PlacedRecord]) -> list[tuple[float, list[int]]]:
         """The records with times that never fall, whatever their clock did."""

@@ -37,13 +37,13 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 # 2026-11-24T02:56:44.102468461Z, 2026-11-24 02:56:44,102; and Nov 24 02:56:44.102 (hivemind, syslog).
 _STAMP = re.compile(
     r"\[?(?:(?P<day>\d{4}-\d\d-\d\d)[T ]|(?P<date>(?:" + "|".join(_MONTHS) + r") [ \d]\d) )"
-    r"(?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?(?P<zone>Z| ?[+-]\d\d:?\d\d)?\]?"
+    r"(?P<minute>\d\d:\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?(?P<zone>Z| ?[+-]\d\d:?\d\d)?\]?"
     r"(?=[\s:\[\]|-]|$)"
 )
 # I1124 02:56:44.102468 1234 file.cc:12] (glog, as used by C++ libraries).
 _GLOG = re.compile(
-    r"(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\.(?P<fraction>\d{6})"
-    r"\s+\d+ (?P<source>[^\s\]]+)\] ?"
+    r"(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<minute>\d\d:\d\d):(?P<second>\d\d)"
+    r"\.(?P<fraction>\d{6})\s+\d+ (?P<source>[^\s\]]+)\] ?"
 )
 # [INFO] [petals.server:12], INFO [..], - INFO -, WARNING:
 _AFTER_STAMP = re.compile(
@@ -78,6 +78,7 @@ _LEVEL_KEYS = ("level", "levelname", "severity", "lvl", "log.level")
 _SOURCE_KEYS = ("logger", "name", "source", "component", "module", "caller")
 _MESSAGE_KEYS = ("message", "msg", "event", "text", "detail")
 _SEARCHED = 400
+_SECONDS = 60
 
 
 class Parsed(NamedTuple):
@@ -124,9 +125,7 @@ def _parse_unstamped(head: str, text: str) -> Parsed:
         return Parsed(None, _LEVEL_OF[name.upper()], found["source"] or "", found.end())
     if (found := _GLOG.match(head)) is not None:
         year = f"{_MONTHS[min(11, max(0, int(found['month']) - 1))]} {found['day']}"
-        time = _moment("", year, found["clock"], "")
-        if time is not None:
-            time = time.replace(microsecond=int(found["fraction"]))
+        time = _moment("", year, found["minute"], "", found["second"], found["fraction"])
         return Parsed(time, _LEVEL_OF[found["level"]], found["source"], found.end())
     level = _level_by_word(head, 0)
     return Parsed(level=level) if level else _NOTHING
@@ -180,31 +179,33 @@ def _json_time(value: Any) -> datetime | None:
 
 
 def _time(stamp: re.Match[str]) -> datetime | None:
-    day, date, clock, fraction, zone = stamp.group("day", "date", "clock", "fraction", "zone")
-    time = _moment(day or "", date or "", clock, (zone or "").strip())
-    if time is None or fraction is None:
-        return time
-    return time.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    day, date, minute, zone, second, fraction = stamp.group(
+        "day", "date", "minute", "zone", "second", "fraction"
+    )
+    return _moment(day or "", date or "", minute, zone or "", second, fraction or "")
 
 
+def _moment(
+    day: str, date: str, minute: str, zone: str, second: str, fraction: str
+) -> datetime | None:
+    begun, seconds = _minute(day, date, minute, zone), int(second)
+    if begun is None or seconds >= _SECONDS:
+        return None
+    return begun + timedelta(0, seconds, int(fraction[:6].ljust(6, "0")))
+
+
+# Of a log's lines most are of the same minute as the one before, and reading a date is costly.
 @lru_cache(maxsize=4096)
-def _moment(day: str, date: str, clock: str, zone: str) -> datetime | None:
+def _minute(day: str, date: str, minute: str, zone: str) -> datetime | None:
     try:
         if day:
-            return datetime.fromisoformat(f"{day}T{clock}{zone}").astimezone()
+            return datetime.fromisoformat(f"{day}T{minute}{zone.strip()}").astimezone()
         now = datetime.now().astimezone()
         month = _MONTHS.index(date[:3]) + 1
-        for year in (
-            now.year + 1,
-            now.year,
-            now.year - 1,
-            now.year - 2,
-            now.year - 3,
-            now.year - 4,
-        ):
+        for year in range(now.year + 1, now.year - 5, -1):
             try:
                 time = datetime.fromisoformat(
-                    f"{year}-{month:02}-{int(date[4:]):02}T{clock}"
+                    f"{year}-{month:02}-{int(date[4:]):02}T{minute}"
                 ).astimezone()
             except ValueError:
                 # The 29th of February.

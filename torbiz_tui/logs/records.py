@@ -99,26 +99,33 @@ class RecordScanner:
     def _of_all(self, data: bytearray, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         folding = Folding()
         lines: list[int] = []
+        first = ""
         stop = len(data) if stop is None else stop
         while start < stop:
             end = _line_end(data, start)
-            if not folding.continues(_text(data, start, end)) and lines:
-                self._pace.breathe()
-                if (record := self._fitting(data, lines, start)) is not None:
-                    yield record
-                lines = []
+            text = _text(data, start, end)
+            if not folding.continues(text) or not lines:
+                if lines:
+                    self._pace.breathe()
+                    if (record := self._fitting(data, lines, start, first)) is not None:
+                        yield record
+                lines, first = [], text
             lines.append(start)
             start = end + 1
-        if lines and (record := self._fitting(data, lines, stop)) is not None:
+        if lines and (record := self._fitting(data, lines, stop, first)) is not None:
             yield record
 
-    def _fitting(self, data: bytearray, lines: list[int], end: int) -> Record | None:
+    def _fitting(
+        self, data: bytearray, lines: list[int], end: int, first: str | None = None
+    ) -> Record | None:
+        """The record if it fits; `first` is the text of its first line, where that was read."""
         if not self._timed and not self._wanted.needs_parsing:
             return Record(lines, None)
         ends = [*lines[1:], end]
         # Only a traceback's beginning matters beyond the first line.
-        shown = list(zip(lines, ends, strict=True))[:_LINES_PARSED]
-        parsed = parse_record([_text(data, start, stop) for start, stop in shown])
+        shown = list(zip(lines, ends, strict=True))[first is not None : _LINES_PARSED]
+        texts = [_text(data, start, stop) for start, stop in shown]
+        parsed = parse_record(texts if first is None else [first, *texts])
         return Record(lines, parsed.time) if self._wanted.fits(parsed, self._source) else None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from clock_check import explain_refusal
+
 
 class ChatError(Exception):
     """An error as the app gets it."""
@@ -92,6 +94,8 @@ def explain_connect_error(error: BaseException, peers: list[str]) -> ChatError:
     if isinstance(error, ChatError):
         return error
     text = " ".join(str(error).split())
+    if (clocks := explain_refusal(text)) is not None:
+        return ChatError("clocks_differ", clocks)
     if any(word in text for word in ("bootstrap", "Daemon failed", "multiaddr", "responded")):
         where = ", ".join(peers) if peers else "the public swarm's peers"
         return ChatError(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from argument_types import address, number, peer_address, whole_number
+from clock_check import ClockWatch, ask_clocks
 from json_lines import ProtocolWriter
 from light_program import FatalError, LightProgram, options_parser, run_program
 from log_lines import runner_logger
@@ -83,6 +84,7 @@ class Bootstrap(LightProgram):
         from swarm_rejoining import rejoin_if_alone
 
         peers = list(self._options.initial_peer or ())
+        clocks = ClockWatch()
         told = -1
         while True:
             count = len(node.protocol.routing_table.uid_to_peer_id)
@@ -92,6 +94,7 @@ class Bootstrap(LightProgram):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REJOIN_TIMEOUT_S + 1):
                     await rejoin_if_alone(None, node, peers=peers, timeout_s=REJOIN_TIMEOUT_S)
+            clocks.take(await ask_clocks(None, node, skip=clocks.asked_lately))
             await asyncio.sleep(self._options.period)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import process_signals
+from clock_check import explain_refusal, start_comparing_clocks
 from draining import DRAIN_SIGNAL, Drain
 from log_lines import copy_stderr_to, runner_logger
 from model_download import LogListener, ModelDownload
@@ -87,6 +88,7 @@ def main() -> int:
             raise StartError(_explain_start_error(error, options)) from error
         if options.initial_peer:
             start_staying_joined(server, options.initial_peer)
+        start_comparing_clocks(server)
         return _serve(server, stop_signals, drain, counters)
     except (StartError, ModelError) as error:
         logger.error("%s", error)
@@ -352,6 +354,8 @@ def _confirm_in_dht(server: Any, container: Any) -> None:
 def _explain_start_error(error: Exception, options: argparse.Namespace) -> str:
     text = " ".join(str(error).split())
     kind = type(error).__name__
+    if (clocks := explain_refusal(text)) is not None:
+        return clocks
     if "bootstrap failed" in text or "failed to connect to bootstrap peers" in text:
         peers = ", ".join(options.initial_peer or ["the public swarm's"])
         return f"None of the initial peers answered ({peers}): {text}"

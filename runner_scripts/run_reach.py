@@ -1,9 +1,9 @@
 """Asks the peers of a private swarm whether they can dial one of them; one look, as JSON lines.
 
 It imports neither torch nor Petals. Events on stdout: `{"type":"status","stage":...}` (importing,
-connecting, asking), then `{"type":"reach","listens","others":[{"peer","reached"}]}`, where `listens`
-says whether the peer answers this machine, and `reached` is null for a peer that did not tell; or
-`{"type":"error","code","message","fatal"}`. Exit codes: 0 asked, 1 error, 2 bad usage.
+connecting, asking), then `{"type":"reach","listens","others":[{"peer","reached"}],"clock"}`, where
+`listens` says whether the peer answers this machine, `reached` is null for a peer that did not tell,
+and `clock` says what is wrong with this machine's clock or a peer's, or is empty; or `{"type":"error","code","message","fatal"}`. Exit codes: 0 asked, 1 error, 2 bad usage.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import sys
 
 from argument_types import peer_address, whole_number
+from clock_check import ask_clocks, judge
 from json_lines import ProtocolWriter
 from light_program import FatalError, LightProgram, options_parser, run_program
 
@@ -48,7 +49,9 @@ class Reach(LightProgram):
 
         self.tell("status", stage="connecting")
         peers = [options.peer, *(options.initial_peer or ())]
-        joining = node_class.create(initial_peers=peers, client_mode=True, nat_port_map=False)
+        # What is wrong with a clock is told below, and no reason not to look.
+        how = {"client_mode": True, "nat_port_map": False, "strict": False}
+        joining = node_class.create(initial_peers=peers, **how)
         late = f"No answer from {', '.join(peers)}."
         node = await self.join(joining, peers, CONNECT_TIMEOUT_S, late)
         self.tell("status", stage="asking")
@@ -61,6 +64,7 @@ class Reach(LightProgram):
                 listens, *reached = await asyncio.gather(
                     *(protocol.call_check(peer, wanted) for peer in [wanted, *others])
                 )
+                clocks = judge(await ask_clocks(None, node, skip={str(wanted)}))
         except TimeoutError:
             raise FatalError("timeout", "The peers have not answered in time.") from None
         self.tell(
@@ -70,6 +74,7 @@ class Reach(LightProgram):
                 {"peer": str(peer), "reached": answer}
                 for peer, answer in zip(others, reached, strict=True)
             ],
+            clock=clocks.text,
         )
 
 

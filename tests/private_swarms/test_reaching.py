@@ -19,6 +19,7 @@ HOME, OUTER, LOOPBACK = peer(1, "192.168.1.5"), peer(1, "198.51.100.4"), peer(1,
         (Reached(True, {"a": False}), (OUTER,), "not_reached", "Let TCP port 31337", "router"),
         (Reached(True, {"a": None}), (HOME,), "unknown", "when a friend has joined", "orward"),
         (Reached(True, {}), (LOOPBACK,), "unknown", "listens on loopback alone", "orward"),
+        (Reached(True, {"a": True}, "A clock is off"), (HOME,), "reached", "A clock is off", "orward"),
         (Reached(False, {}), (HOME,), "silent", "does not answer this machine", "orward"),
     ],
 )  # fmt: skip

@@ -36,7 +36,7 @@ def run(call: Call) -> int:
         if call.options.json:
             others = [{"peer": peer, "reached": told} for peer, told in found.others.items()]
             report = {"verdict": found.verdict, "listens": found.listens, "others": others}
-            write_json({**report, "advice": lines})
+            write_json({**report, "clock": found.clock or None, "advice": lines})
         else:
             for line in lines:
                 write_line(line)

@@ -22,11 +22,13 @@ _STOP_GRACE_S = 4.0
 class Reached:
     """What came out: whether the server answers this machine, and which others can dial it.
 
-    `others` maps identities to True, False, or None for a peer that did not tell.
+    `others` maps identities to True, False, or None for a peer that did not tell. `clock` says what
+    is wrong with the clock of this machine or of a peer, if anything.
     """
 
     listens: bool
     others: Mapping[str, bool | None]
+    clock: str = ""
 
     @property
     def verdict(self) -> str:
@@ -77,7 +79,7 @@ def _read(message: Mapping[str, Any]) -> Reached | None:
                 match other:
                     case {"peer": str(peer), "reached": (True | False | None) as reached}:
                         answers[sanitize_line(peer)[:64]] = reached
-            return Reached(listens, answers)
+            return Reached(listens, answers, sanitize_line(str(message.get("clock") or ""))[:300])
         case {"type": "error"}:
             what = sanitize_line(str(message.get("message")))[:500]
             raise TorbizError(what, code=sanitize_line(str(message.get("code")))[:40])
@@ -88,6 +90,10 @@ def advice(found: Reached, own: tuple[str, ...]) -> list[str]:
     """What it means, and what to do, in sentences."""
     if not own:
         return []
+    return [*_reaching(found, own), *([found.clock] if found.clock else [])]
+
+
+def _reaching(found: Reached, own: tuple[str, ...]) -> list[str]:
     best = min(map(read_peer, own), key=_order)
     told = [answer for answer in found.others.values() if answer is not None]
     match found.verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torbiz_tui.troubleshooting.symptom import Action, Machine, Place, Severity, Symptom
+from torbiz_tui.troubleshooting.symptom import GAP, Action, Machine, Place, Severity, Symptom
 
 _BOTH = frozenset({Place.SERVER, Place.CHAT})
 _SERVER = frozenset({Place.SERVER})
@@ -14,7 +14,7 @@ SWARM_SYMPTOMS = (
     Symptom(
         id="clock_drift",
         title="The clock of this machine is wrong.",
-        patterns=("local time must be within",),
+        patterns=("local time must be within", f"The clock of this machine is{GAP}those of"),
         cause="Peers accept each other only if their clocks differ by less than 3 seconds; the"
         " clock of a virtual machine falls behind while the computer sleeps.",
         remedy="Set the clock by the network (NTP), then start again.",
@@ -26,6 +26,32 @@ SWARM_SYMPTOMS = (
         },
         places=_BOTH,
         source="hivemind dht/protocol.py, Petals issue 433",
+    ),
+    Symptom(
+        id="clocks_differ",
+        title="The clocks of this machine and of a peer differ.",
+        patterns=("The clocks of this machine and of",),
+        cause="Peers accept each other only if their clocks differ by less than 3 seconds, and what"
+        " they tell each other is taken for outdated after a difference of minutes. With two clocks"
+        " nobody can tell which is right.",
+        remedy="Set both clocks by the network (NTP); compare this one with a phone's.",
+        remedies={
+            Machine.LINUX: "Compare this clock with a phone's (`date`), and run `sudo timedatectl"
+            " set-ntp true` on the machine whose clock is wrong.",
+        },
+        places=_BOTH,
+        source="runner_scripts/clock_check.py, hivemind dht/protocol.py",
+    ),
+    Symptom(
+        id="peer_clock_wrong",
+        title="The clock of another peer is wrong.",
+        patterns=("The clock of the peer",),
+        cause="This machine's clock agrees with those of the others. Nobody can join through a peer"
+        " whose clock is wrong, and its blocks may vanish from the swarm.",
+        remedy="Tell whoever runs it to set the clock by the network (NTP).",
+        severity=Severity.WARNING,
+        places=_BOTH,
+        source="runner_scripts/clock_check.py",
     ),
     Symptom(
         id="initial_peers_dead",

@@ -29,6 +29,9 @@ from swarm_records import MAX_BLOCKS
 
 CONNECT_TIMEOUT_S = 30.0
 LOOK_TIMEOUT_S = 30.0
+# Who stops should be seen to within 2 s, as far as looking takes little of the time.
+SOONEST_S = 1.5
+PAUSE_FOR_A_LOOK = 30.0
 # Petals' own list (petals/constants.py), which cannot be imported without torch.
 PUBLIC_PEERS = (
     "/dns/bootstrap1.petals.dev/tcp/31337/p2p/QmedTaZXmULqwspJXz44SsPZyTNKxhnnFvYRajfH7MGhCY",
@@ -55,7 +58,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--num-blocks", type=whole_number(1, MAX_BLOCKS), help="default: what servers say")
     add("--initial-peer", action="append", type=peer_address, help="repeatable; none: public swarm")
-    add("--period", type=number(0.5, 3600), default=5.0, help="seconds between two looks")
+    add("--period", type=number(0.5, 3600), default=5.0, help="seconds between two looks, at most")
     add("--once", action="store_true", help="one look, then leave")
     return parser.parse_args(arguments)
 
@@ -116,7 +119,9 @@ class Monitor(LightProgram):
             await self._look(looker)
             if self._options.once:
                 return
-            pause = max(0.0, self._options.period - (time.monotonic() - started))
+            took = time.monotonic() - started
+            period = min(self._options.period, max(SOONEST_S, took * PAUSE_FOR_A_LOOK))
+            pause = max(0.0, period - took)
             try:
                 async with asyncio.timeout(pause):
                     await self._soon.wait()

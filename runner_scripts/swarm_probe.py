@@ -12,7 +12,10 @@ from swarm_records import Server
 
 TIMEOUT_S = 3.0
 AT_ONCE = 16
-REACHED_AGAIN_AFTER_S = 60.0
+# Who answered is asked again in case a cable was pulled, which the daemon notices within a minute at
+# best: so often that all servers together are asked a few times a second at most.
+REACHED_AGAIN_AFTER_S = (10.0, 60.0)
+ASKED_PER_S = 3.0
 LOST_AGAIN_AFTER_S = 10.0
 LOST_AGAIN_AT_MOST_S = 120.0
 # How Petals' servers name what a client asks for their state (petals/server/handler.py).
@@ -34,8 +37,8 @@ class _Known:
 class Probe:
     """Remembers who answers, and asks as rarely as that lets it.
 
-    A connection that the daemon holds open needs no question; one that it has lost is a reason to
-    ask at once, and who did not answer is asked again with growing pauses.
+    A connection that the daemon has lost is a reason to ask at once, and so is one that is back;
+    who did not answer is asked again with growing pauses.
     """
 
     def __init__(self) -> None:
@@ -48,24 +51,28 @@ class Probe:
         names = {one.peer_id for one in announced}
         self._known = {peer: known for peer, known in self._known.items() if peer in names}
         gate = asyncio.Semaphore(AT_ONCE)
+        soonest, latest = REACHED_AGAIN_AFTER_S
+        pause = max(soonest, min(len(announced) / ASKED_PER_S, latest))
         await asyncio.gather(
-            *(self._look_at(p2p, server, server.peer_id in connected, gate) for server in announced)
+            *(
+                self._look_at(p2p, server, server.peer_id in connected, gate, pause)
+                for server in announced
+            )
         )
 
     async def _look_at(
-        self, p2p: Any, server: Server, connected: bool, gate: asyncio.Semaphore
+        self, p2p: Any, server: Server, connected: bool, gate: asyncio.Semaphore, pause: float
     ) -> None:
         known = self._known.setdefault(server.peer_id, _Known())
-        lost = known.connected and not connected
+        changed = known.connected != connected
         known.connected = connected
-        if lost or time.monotonic() >= known.next_at:
+        if changed or time.monotonic() >= known.next_at:
             async with gate:
                 answered = await _answers(p2p, server.peer_id)
             known.reachable = answered
             if answered:
                 known.failures = 0
                 known.connected = True
-                pause = REACHED_AGAIN_AFTER_S
             else:
                 pause = min(LOST_AGAIN_AFTER_S * 2**known.failures, LOST_AGAIN_AT_MOST_S)
                 known.failures = min(known.failures + 1, 10)

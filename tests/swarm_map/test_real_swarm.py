@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -62,8 +63,10 @@ def test_the_server_of_this_machine_is_marked_until_it_stops(demo_home: Path) ->
             assert watching.stdout is not None
             assert json.loads(watching.stdout.readline())["complete"]
             assert command(demo_home, "stop").returncode == 0
+            stopped = time.monotonic()
             while json.loads(watching.stdout.readline())["complete"]:
                 pass
+            assert time.monotonic() - stopped < 2.0
             os.kill(watching.pid, signal.SIGINT)
             assert watching.wait(15) == 130
         finally:

@@ -9,17 +9,32 @@ from clock_check import explain_refusal
 
 
 class ChatError(Exception):
-    """An error as the app gets it."""
+    """An error as the app gets it; `why` and `remedy` where more is known than the message says."""
 
-    def __init__(self, code: str, message: str, missing: list[list[int]] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        missing: list[list[int]] | None = None,
+        *,
+        why: str = "",
+        remedy: str = "",
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.missing = missing
+        self.why, self.remedy = why, remedy
+
+    @property
+    def sentence(self) -> str:
+        """All that is known of it, in a line."""
+        return " ".join(part for part in (str(self), self.why, self.remedy) if part)
 
     def event(self, request_id: str | None, *, fatal: bool = False) -> dict[str, Any]:
         """Return the `error` event."""
         event: dict[str, Any] = {"type": "error", "id": request_id, "code": self.code}
         event["message"] = str(self)
+        event |= {name: text for name in ("why", "remedy") if (text := getattr(self, name))}
         if self.missing is not None:
             event["missing"] = self.missing
         if fatal:

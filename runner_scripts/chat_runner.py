@@ -78,8 +78,8 @@ class ChatModel(Protocol):
         """Give up everything."""
 
 
-StartModel = Callable[[Callable[[str], None]], ChatModel]
-"""Starts a model and tells its stages meanwhile; raises ChatError."""
+StartModel = Callable[[Callable[..., None]], ChatModel]
+"""Starts a model and tells its stages meanwhile, with facts by name; raises ChatError."""
 
 
 class _Turn:

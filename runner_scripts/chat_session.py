@@ -14,7 +14,6 @@ from chat_errors import ChatError, LengthRefusedError
 from chat_prompt import EncodedPrompt, PromptFormat
 from held_tokens import HeldText
 from log_lines import runner_logger
-from model_source import hub_token
 from server_stream import StoppedError, WireFormat
 from session_pool import Conversation, SessionPool
 from shown_answer import ShownAnswer
@@ -306,8 +305,6 @@ def _connect(settings: ChatSettings, config: Any) -> Any:
         options["initial_peers"] = settings.initial_peers
     if settings.dht_prefix:
         options["dht_prefix"] = settings.dht_prefix
-    if token := hub_token():
-        options["token"] = token
     if config.vocab_size * config.hidden_size < SMALL_HEAD_PARAMETERS:
         torch.set_num_threads(1)
     logging.getLogger("transformers").setLevel(logging.ERROR)

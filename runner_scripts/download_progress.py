@@ -91,16 +91,37 @@ class LineListener:
 
     def progress(self, progress: Progress) -> None:
         """One line."""
-        self._write(
-            {
-                "type": "progress",
-                "done_bytes": progress.done,
-                "total_bytes": progress.total,
-                "bytes_per_s": round(progress.rate),
-                "remaining_s": progress.remaining_s and round(progress.remaining_s, 1),
-            }
-        )
+        self._write({"type": "progress", **_facts(progress)})
 
     def waiting(self, reason: str, seconds: float) -> None:
         """One line."""
         self._write({"type": "waiting", "reason": reason, "seconds": round(seconds, 1)})
+
+
+class StageListener:
+    """Tells it as the stage of a runner that starts, and in the log."""
+
+    def __init__(self, status: Callable[..., None]) -> None:
+        self._status = status
+        self._log = LogListener()
+        self._facts: dict[str, Any] = {}
+
+    def progress(self, progress: Progress) -> None:
+        """One event, and one line."""
+        self._log.progress(progress)
+        self._facts = _facts(progress)
+        self._status("downloading", **self._facts)
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """One event, and one line."""
+        self._log.waiting(reason, seconds)
+        self._status("downloading", **self._facts, waiting=reason)
+
+
+def _facts(progress: Progress) -> dict[str, Any]:
+    return {
+        "done_bytes": progress.done,
+        "total_bytes": progress.total,
+        "bytes_per_s": round(progress.rate),
+        "remaining_s": progress.remaining_s and round(progress.remaining_s, 1),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ from held_tokens import HeldText
 from local_memory import free_memory
 from local_weights import find_weights
 from log_lines import runner_logger
-from model_source import hub_token
 from shown_answer import ShownAnswer
 from token_stream import TextAssembler
 
@@ -51,15 +50,22 @@ class _Conversation:
 
 
 class LocalModel:
-    """A causal language model in this machine's memory."""
+    """A causal language model in this machine's memory.
+
+    `folder` is where it lies. Of files `to_come` the bytes are known; `fetch` gets them once it is
+    clear that the model fits, and returns the folder.
+    """
 
     def __init__(
         self,
-        model: str,
+        folder: str,
         config: Any,
         prompt_format: PromptFormat,
         torch_dtype: str | None,
         max_session_tokens: int,
+        *,
+        to_come: Mapping[str, int] | None = None,
+        fetch: Callable[[], str] | None = None,
     ) -> None:
         self._format = prompt_format
         self._device = _device()
@@ -69,13 +75,15 @@ class LocalModel:
             max_session_tokens,
             getattr(config, "max_position_embeddings", None) or max_session_tokens,
         )
-        weights = find_weights(model, _itemsize(config.torch_dtype or torch.float32))
+        weights = find_weights(
+            folder, _itemsize(config.torch_dtype or torch.float32), to_come or {}
+        )
         self._most_conversations = _conversations_that_fit(
             weights.values, config, dtype, self.max_tokens, self._device
         )
         if weights.values < SMALL_MODEL_VALUES:
             torch.set_num_threads(1)
-        self._model = _load(model, dtype).to(self._device).eval()
+        self._model = _load(fetch() if fetch is not None else folder, dtype).to(self._device).eval()
         eos = getattr(self._model.generation_config, "eos_token_id", None) or config.eos_token_id
         self._stop_ids = prompt_format.stop_ids(eos)
         self._raw_stop_ids = prompt_format.stop_ids(eos, raw=True)
@@ -314,7 +322,6 @@ def _load(model: str, dtype: Any) -> Any:
             model,
             torch_dtype=dtype,
             use_safetensors=True,
-            token=hub_token(),
             # True would import accelerate's hooks and torch._dynamo: seconds.
             low_cpu_mem_usage=False,
             output_loading_info=True,

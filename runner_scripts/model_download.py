@@ -8,28 +8,45 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-import json
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from download_progress import LineListener, Listener, LogListener, Meter
 from hub_errors import DISK_FULL_REMEDY, DownloadError, NoSuchFileError, endpoint
+from model_source import pinned_revision
+from weight_index import files_with
 
 if TYPE_CHECKING:
     from hub_transfer import HubFile, HubTransfer
 
-__all__ = ["DEFAULT_PATIENCE_S", "DownloadError", "LogListener", "ModelDownload"]
+__all__ = ["ASKING", "DEFAULT_PATIENCE_S", "DownloadError", "LogListener", "ModelDownload"]
 
 SAFE_INDEXES = ("model.safetensors.index.json", "model.safetensors")
 PICKLED_INDEXES = ("pytorch_model.bin.index.json", "pytorch_model.bin")
 DEFAULT_PATIENCE_S = 120.0
 # What stays free, so that logs and other programs go on: 5% of the disk, at most 1 GiB.
 RESERVE_FRACTION, MOST_RESERVE_BYTES = 0.05, 2**30
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What else a person can do, in the words of whoever downloads."""
+
+    with_less: str
+    with_pickled: str
+
+
+SHARING = Advice(
+    "serve fewer blocks",
+    "Choose an upload with safetensors, or, if you trust its owner, share it with"
+    " --allow-pickled-weights.",
+)
+ASKING = Advice("ask a smaller model", "Choose an upload with safetensors.")
 
 
 class ModelDownload:
@@ -48,6 +65,7 @@ class ModelDownload:
         allow_pickled: bool = False,
         max_disk_space: int | None = None,
         patience_s: float = DEFAULT_PATIENCE_S,
+        advice: Advice = SHARING,
     ) -> None:
         self.model = model
         self._cache = cache
@@ -56,6 +74,8 @@ class ModelDownload:
         self._allow_pickled = allow_pickled
         self._max_disk_space = max_disk_space
         self._patience_s = patience_s
+        self._advice = advice
+        self._pinned = pinned_revision(model)
         self._folder = cache / ("models--" + model.replace("/", "--"))
         self._made: HubTransfer | None = None
 
@@ -74,25 +94,76 @@ class ModelDownload:
 
         Raises DownloadError.
         """
+        wanted = tuple(prefixes)
+        return self._ensure(lambda name: name.startswith(wanted), ", ".join(prefixes))
+
+    def ensure_beside(self, prefix: str) -> list[Path]:
+        """Download what holds parameters of any other beginning. Otherwise as `ensure`."""
+        return self._ensure(lambda name: not name.startswith(prefix), f"all but {prefix}")
+
+    def ensure_weights(self) -> list[Path]:
+        """Download all weights. Otherwise as `ensure`."""
+        return self._ensure(lambda _name: True, "its weights")
+
+    def weight_sizes(self) -> Mapping[str, int]:
+        """The files of all weights that are not here, with their bytes; only the index is
+        downloaded. Raises DownloadError.
+        """
         with self._locked():
-            index = self._index()
-            names = [index]
-            if index.endswith(".index.json"):
-                known = self._cached(index)
-                assert known is not None  # _index downloads it
-                names = _files_of(known, prefixes, self.model)
+            names = self._weight_files(lambda _name: True, "its weights")
+            missing = [name for name in names if self._cached(name) is None]
+            revision = self._revision() if missing else ""
+            return {name: self._transfer.describe(name, revision).size for name in missing}
+
+    def ensure_named(self, required: str, others: Sequence[str]) -> None:
+        """Download a file, and of the others what the model has. Raises DownloadError."""
+        with self._locked():
+            there = []
+            for name in (required, *others):
+                try:
+                    if self._cached(name) is None:
+                        there.append(self._transfer.describe(name, self._revision()))
+                except NoSuchFileError:
+                    if name == required:
+                        raise DownloadError(
+                            "model_not_found",
+                            f"{self.model} has no {required}, so it is no model to be loaded.",
+                            remedy="Choose another upload of the model.",
+                        ) from None
+            self._download(there)
+
+    def has(self, name: str) -> bool:
+        """Whether a file is here."""
+        return self._cached(name) is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are, by their names; once one of them is here."""
+        return self._folder / "snapshots" / self._commit()
+
+    def _ensure(self, wanted: Callable[[str], bool], what: str) -> list[Path]:
+        with self._locked():
+            names = self._weight_files(wanted, what)
             missing = [name for name in names if self._cached(name) is None]
             if missing:
                 try:
-                    self._download(missing, self._revision())
+                    self._download_named(missing, self._revision())
                 except DownloadError as error:
-                    if error.code != "revision_not_found":
+                    if error.code != "revision_not_found" or self._pinned:
                         raise
                     # Its owner has rewritten the history: what is cached belongs to nothing now.
                     (self._folder / "refs" / "main").unlink()
                     self._index()
-                    self._download(names, "main")
+                    self._download_named(names, "main")
             return [self._path(name) for name in names]
+
+    def _weight_files(self, wanted: Callable[[str], bool], what: str) -> list[str]:
+        index = self._index()
+        if not index.endswith(".index.json"):
+            return [index]
+        known = self._cached(index)
+        assert known is not None  # _index downloads it
+        return files_with(known, wanted, what, self.model)
 
     def _index(self) -> str:
         """The name of the weights' index, or of the one file with all; indexes are downloaded."""
@@ -121,8 +192,7 @@ class ModelDownload:
                 "pickled_weights",
                 f"{self.model} has only pickled weights, which can run code when they are loaded.",
                 why=f"It has {name} and no safetensors files.",
-                remedy="Choose an upload with safetensors, or, if you trust its owner, share it"
-                " with --allow-pickled-weights.",
+                remedy=self._advice.with_pickled,
             )
         return name
 
@@ -148,20 +218,26 @@ class ModelDownload:
         return self._commit() or "main"
 
     def _commit(self) -> str:
+        if self._pinned:
+            return self._pinned
         try:
             return (self._folder / "refs" / "main").read_text("utf-8").strip()
         except (OSError, ValueError):
             return ""
 
     def _path(self, name: str) -> Path:
-        return self._folder / "snapshots" / self._commit() / name
+        return self.folder / name
 
     def _cached(self, name: str) -> Path | None:
         path = self._path(name) if self._commit() else None
         return path if path is not None and path.is_file() else None
 
-    def _download(self, names: Iterable[str], revision: str) -> None:
-        files = [self._transfer.describe(name, revision) for name in names]
+    def _download_named(self, names: Iterable[str], revision: str) -> None:
+        self._download([self._transfer.describe(name, revision) for name in names])
+
+    def _download(self, files: Sequence[HubFile]) -> None:
+        if not files:
+            return
         needed = sum(file.size - self._partial_size(file) for file in files)
         self._require_space(needed)
         meter = Meter(sum(file.size for file in files), self._listener)
@@ -185,7 +261,7 @@ class ModelDownload:
                 f" and {_size(usage.free)} are free.",
                 why=f"{_size(reserve)} are kept free on the disk of {self._cache}.",
                 remedy="Free some space (`torbiz-tui cache` lists the downloaded models,"
-                " `torbiz-tui clean` the rest), or serve fewer blocks.",
+                f" `torbiz-tui clean` the rest), or {self._advice.with_less}.",
             )
 
     def _make_room(self, needed: int) -> None:
@@ -234,6 +310,8 @@ class ModelDownload:
         pointer.parent.mkdir(parents=True, exist_ok=True)
         pointer.unlink(missing_ok=True)
         pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+        if self._pinned:
+            return
         ref = self._folder / "refs" / "main"
         ref.parent.mkdir(exist_ok=True)
         new = ref.with_suffix(".new")
@@ -261,33 +339,6 @@ class ModelDownload:
                 self._listener.waiting(f"another program downloads {self.model}", 0.0)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _files_of(index: Path, prefixes: Sequence[str], model: str) -> list[str]:
-    """The files that hold parameters of these beginnings, in order. Raises DownloadError."""
-    try:
-        placed = json.loads(index.read_bytes())["weight_map"]
-        names = {
-            str(file)
-            for parameter, file in placed.items()
-            if any(parameter.startswith(prefix) for prefix in prefixes)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DownloadError(
-            "index_unusable",
-            f"The index of {model}'s weights cannot be read.",
-            why=f"{index.name}: {type(error).__name__}.",
-            remedy=f"Remove it with `torbiz-tui cache clean {model}`, then start again.",
-        ) from error
-    # The names become paths of this machine.
-    bad = [name for name in names if not re.fullmatch(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", name)]
-    if bad or not names:
-        raise DownloadError(
-            "index_unusable",
-            f"The index of {model}'s weights names no usable files for {', '.join(prefixes)}.",
-            remedy="Choose another upload of the model.",
-        )
-    return sorted(names)
 
 
 def _size(count: int) -> str:

@@ -17,8 +17,11 @@ __all__ = [
     "block_prefix",
     "derive_dht_prefix",
     "explain_model_error",
+    "hub_dht_prefix",
     "hub_token",
     "load_config",
+    "model_type_of",
+    "pinned_revision",
     "resolve_model",
 ]
 
@@ -29,6 +32,13 @@ _BLOCK_PREFIXES = {
     "falcon": "transformer.h",
     "llama": "model.layers",
     "mixtral": "model.layers",
+}
+# Petals' own (petals/models/falcon/model.py): later ones are not in the format that it loads.
+_PINNED_REVISIONS = {
+    "tiiuae/falcon-40b": "f1ba7d328c06aa6fbb4a8afd3c756f46d7e6b232",
+    "tiiuae/falcon-40b-instruct": "7475ff8cfc36ed9a962b658ae3c33391566a85a5",
+    "tiiuae/falcon-7b": "4e2d06f0a7c6370ebabbc30c6f59377ae8f73d76",
+    "tiiuae/falcon-7b-instruct": "f8dac3fff96d5debd43edf56fb4e1abcfffbef28",
 }
 
 
@@ -72,6 +82,19 @@ def derive_dht_prefix(folder: str) -> str:
     return name
 
 
+def hub_dht_prefix(model: str, model_type: str) -> str:
+    """Name the blocks of a hub model as the configurations of petals.models do."""
+    if model_type == "bloom":
+        return f"{model}-petals".replace(".", "-")
+    name = model.split("/")[-1].replace(".", "-")
+    return f"{name}-hf" if model_type == "llama" and not name.endswith("-hf") else name
+
+
+def pinned_revision(model: str) -> str:
+    """The commit of a hub model that Petals wants; empty for its newest."""
+    return _PINNED_REVISIONS.get(model, "")
+
+
 def hub_token() -> str | None:
     """Return the token from the environment or the file that it names.
 
@@ -91,21 +114,41 @@ def block_prefix(model_type: str) -> str:
     return _BLOCK_PREFIXES[model_type]
 
 
-def load_config(model: str) -> Any:
-    """Load the checkpoint's own configuration, or raise ModelError with a sentence."""
+def load_config(model: str, name: str = "") -> Any:
+    """Load the checkpoint's own configuration, or raise ModelError with a sentence.
+
+    `name` is what people call the model, where that is not what it is loaded by.
+    """
     import transformers
 
     try:
         config = transformers.AutoConfig.from_pretrained(model, token=hub_token())
     except Exception as error:
-        raise explain_model_error(error, model) from error
+        raise explain_model_error(error, name or model) from error
     if config.model_type not in supported_types():
-        raise ModelError(
-            "unsupported_model",
-            f"Petals does not support model type {config.model_type} (of {model});"
-            f" it serves {', '.join(supported_types())}.",
-        )
+        raise _unsupported(config.model_type, name or model)
     return config
+
+
+def model_type_of(folder: Path, model: str) -> str:
+    """The type that the configuration in a folder tells. Raises ModelError, also for one that the
+    installed Petals does not serve; `model` is what people call it.
+    """
+    try:
+        model_type = json.loads((folder / "config.json").read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError("model_not_found", f"The config.json of {model} is unusable.") from error
+    if model_type not in supported_types():
+        raise _unsupported(str(model_type)[:40], model)
+    return str(model_type)
+
+
+def _unsupported(model_type: str, model: str) -> ModelError:
+    return ModelError(
+        "unsupported_model",
+        f"Petals does not support model type {model_type} (of {model});"
+        f" it serves {', '.join(supported_types())}.",
+    )
 
 
 def explain_model_error(error: BaseException, model: str) -> ModelError:
@@ -138,12 +181,7 @@ def explain_model_error(error: BaseException, model: str) -> ModelError:
             f"The hub has no model {model}, or it is private and HF_TOKEN does not open it.",
         )
     if unknown := re.search(r"model of type `(\w+)`|model type [`']?(\w+)[`']?", text):
-        model_type = unknown.group(1) or unknown.group(2)
-        return ModelError(
-            "unsupported_model",
-            f"Petals does not support model type {model_type} (of {model});"
-            f" it serves {', '.join(supported_types())}.",
-        )
+        return _unsupported(unknown.group(1) or unknown.group(2), model)
     if names & {"ConnectionError", "LocalEntryNotFoundError", "ProxyError", "SSLError"} or (
         "couldn't connect to" in text or "We couldn't connect" in text
     ):

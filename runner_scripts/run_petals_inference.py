@@ -148,8 +148,9 @@ def answer_once(options: argparse.Namespace) -> int:
         pieces.append(text)
         return True
 
-    def status(stage: str) -> None:
-        logger.info("Stage: %s", stage)
+    def status(stage: str, **_facts: object) -> None:
+        if stage != "downloading":  # the log has its progress already
+            logger.info("Stage: %s", stage)
 
     messages = [{"role": "system", "content": options.system}] if options.system else []
     messages.append({"role": "user", "content": prompt})
@@ -169,7 +170,7 @@ def answer_once(options: argparse.Namespace) -> int:
             raise missing_blocks([list(blocks) for blocks in route.missing], route.num_blocks)
         model.generate(Answer(request, deliver))
     except ChatError as error:
-        logger.error("%s", error)
+        logger.error("%s", error.sentence)
         return 5 if error.code == "missing_blocks" else 1
     except Exception as error:
         traceback.print_exc()

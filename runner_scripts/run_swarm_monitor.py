@@ -23,7 +23,7 @@ from chat_errors import as_ranges
 from json_lines import ProtocolWriter
 from light_program import FatalError, LightProgram, options_parser, run_program
 from log_lines import runner_logger
-from model_source import ModelError, derive_dht_prefix, resolve_model
+from model_source import ModelError, derive_dht_prefix, hub_dht_prefix, resolve_model
 from swarm_look import Looker, PrefixUnknownError, Target
 from swarm_records import MAX_BLOCKS
 
@@ -71,7 +71,7 @@ def find_target(options: argparse.Namespace) -> Target:
         prefix = prefix or derive_dht_prefix(model)
         blocks = blocks or _blocks_of(Path(model))
     elif prefix is None and options.model_type is not None:
-        prefix = _hub_prefix(model, options.model_type)
+        prefix = hub_dht_prefix(model, options.model_type)
     return Target(model, prefix, blocks)
 
 
@@ -82,14 +82,6 @@ def _blocks_of(folder: Path) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return value if isinstance(value, int) and 0 < value <= MAX_BLOCKS else None
-
-
-def _hub_prefix(model: str, model_type: str) -> str:
-    """Name the blocks of a hub model as the configurations of petals.models do."""
-    if model_type == "bloom":
-        return f"{model}-petals".replace(".", "-")
-    name = model.split("/")[-1].replace(".", "-")
-    return f"{name}-hf" if model_type == "llama" and not name.endswith("-hf") else name
 
 
 class Monitor(LightProgram):

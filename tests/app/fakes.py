@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from torbiz_tui.broadcast import Broadcast, Subscription
 from torbiz_tui.config import Config, DockerConfig
+from torbiz_tui.download import Download
 from torbiz_tui.environments.base import ExitReport, ServerSpec
 from torbiz_tui.environments.docker.cleanup import Candidate, Cleaned
 from torbiz_tui.environments.docker.docker_commands import DockerCommand, docker_commands
@@ -163,7 +164,7 @@ class FakeInference:
     def __init__(self) -> None:
         self.model = "torbiz-demo"
         self.local = False
-        self.stage = ""
+        self.now = StageChanged("")
         self.route: Route | None = None
         self.idle_session = False
         self.events: Sequence[ChatEvent] = ()
@@ -188,9 +189,13 @@ class FakeInference:
     def subscribe(self) -> AbstractContextManager[Subscription[StageChanged | RouteChanged]]:
         return self._broadcast.subscribe()
 
-    def become(self, stage: str) -> None:
-        self.stage = stage
-        self._broadcast.publish(StageChanged(stage))
+    @property
+    def stage(self) -> str:
+        return self.now.stage
+
+    def become(self, stage: str, download: Download | None = None) -> None:
+        self.now = StageChanged(stage, download)
+        self._broadcast.publish(self.now)
 
     def lead(self, route: Route) -> None:
         self.route = route

@@ -12,6 +12,7 @@ from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices, fake_services
 from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui import clipboard
+from torbiz_tui.download import Download
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
     AnswerStarted,
@@ -238,8 +239,13 @@ async def test_the_stages_of_a_warming_runner_are_told(services: FakeServices) -
         await until(pilot, lambda: services.inference.warmed == 1, "warmed by opening")
         services.inference.become("connecting")
         await until_shown(pilot, "Connecting to the swarm")
+        going = Download(1_200_000_000, 3_400_000_000, 45_000_000, 49)
+        services.inference.become("downloading", going)
+        await until_shown(pilot, "Downloading: 1.2 of 3.4 GB, 45 MB/s, 49 s left")
+        services.inference.become("downloading", replace(going, waiting="the connection was cut"))
+        await until_shown(pilot, "1.2 of 3.4 GB, waiting: the connection was cut")
         services.inference.become("ready")
-        await until_gone(pilot, "Connecting")
+        await until_gone(pilot, "Downloading")
 
 
 async def test_nothing_is_warmed_before_setup(services: FakeServices) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.fakes import Scene
 from torbiz_tui.cli import main
+from torbiz_tui.download import Download
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import (
     AnswerDone,
@@ -71,6 +72,7 @@ def test_the_answer_is_streamed_and_its_line_ended(scene: Scene, capsys: Capture
 
 def test_each_event_is_a_json_line(scene: Scene, capsys: Capture) -> None:
     scene.events = [
+        StageChanged("downloading", Download(10, 30, 5, 4)),
         StageChanged("connecting"),
         RouteChanged(ROUTE),
         AnswerStarted(5, 1, 2, ROUTE),
@@ -82,7 +84,9 @@ def test_each_event_is_a_json_line(scene: Scene, capsys: Capture) -> None:
     ]
     assert main(["ask", "--demo", "--json", "hi"]) == 0
     *told, done = lines(capsys)
+    download = {"done": 10, "total": 30, "rate": 5, "remaining_s": 4, "waiting": ""}
     assert told == [
+        {"type": "stage", "stage": "downloading", "download": download},
         {"type": "stage", "stage": "connecting"},
         {"type": "route", **ROUTE_JSON},
         {
@@ -217,6 +221,12 @@ def test_what_happens_is_told_on_a_terminal(
     for name in ("someone_watches", "someone_reads"):
         monkeypatch.setattr(f"torbiz_tui.commands.answer_output.{name}", lambda: True)
     scene.events = [
+        StageChanged("downloading", Download(1_000_000, 30_000_000, 5_000_000, 6)),
+        StageChanged("downloading", Download(2_000_000, 30_000_000, 5_000_000, 6)),
+        StageChanged(
+            "downloading", Download(2_000_000, 30_000_000, waiting="the hub answered 503")
+        ),
+        StageChanged("downloading", Download(30_000_000, 30_000_000, 5_000_000, 0)),
         StageChanged("connecting"),
         AnswerStarted(5, 1, 2, ROUTE),
         TokenReceived("Hello "),
@@ -229,6 +239,9 @@ def test_what_happens_is_told_on_a_terminal(
     captured = capsys.readouterr()
     assert captured.out == "Hello \nworld\n"
     assert captured.err.splitlines() == [
+        "Downloading: 1 of 30 MB, 5.0 MB/s, 6 s left",
+        "Downloading: 2 of 30 MB, waiting: the hub answered 503",
+        "Downloading: 30 of 30 MB, 5.0 MB/s",
         "Connecting to the swarm …",
         "The oldest 2 messages do not fit any more: the model does not see them.",
         "Looking for another server for blocks 8–15 …",

@@ -11,10 +11,10 @@ import pytest
 
 from tests.conftest import one_at_a_time, shared_folder
 from tests.hub.hub_server import HubModel, HubServer, running_hub
-from tests.runner_scripts.conftest import petals_python
+from tests.runner_scripts.conftest import petals_python, server, tiny_model
 from tests.runner_scripts.runner_process import runner_environment
 
-__all__ = ["petals_python"]
+__all__ = ["petals_python", "server", "tiny_model"]
 
 MODEL = "acme/tiny-llama"
 

@@ -23,6 +23,17 @@ def test_a_message_that_nobody_knows_stays_as_it_is() -> None:
     assert explained(error) is None
 
 
+def test_what_the_runner_knows_of_an_error_is_told() -> None:
+    event = {
+        "code": "model_gated",
+        "message": "No.",
+        "why": "Not\x1b[31m accepted.",
+        "remedy": "Do.",
+    }
+    error = read_error(event, "m", 8)
+    assert (error.what, error.why, error.remedy) == ("No.", "Not accepted.", "Do.")
+
+
 def test_the_title_is_not_said_twice() -> None:
     message = "the Hugging Face hub cannot be reached: no route to host"
     error = read_error({"code": "internal", "message": message}, "m", 8)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 
 from torbiz_tui.commands.output import someone_reads, someone_watches, tell, write, write_json
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import (
-    STAGE_TITLES,
+    DOWNLOADING,
     AnswerDone,
     AnswerStarted,
     ChatEvent,
@@ -20,6 +21,8 @@ from torbiz_tui.inference.events import (
     TokenReceived,
     blocks_text,
 )
+
+DOWNLOAD_TOLD_S = 5.0
 
 
 class AnswerOutput(ABC):
@@ -46,6 +49,7 @@ class TextOutput(AnswerOutput):
     def __init__(self) -> None:
         self._last = ""
         self._stage = ""
+        self._download_told = -DOWNLOAD_TOLD_S
         self._done: AnswerDone | None = None
 
     def take(self, event: ChatEvent) -> None:
@@ -60,9 +64,7 @@ class TextOutput(AnswerOutput):
 
     def _tell(self, event: ChatEvent) -> None:
         if isinstance(event, StageChanged):
-            if event.stage and event.stage != self._stage:
-                self._stage = event.stage
-                tell(f"{STAGE_TITLES.get(event.stage, event.stage)} …")
+            self._tell_stage(event)
         elif isinstance(event, AnswerStarted):
             if dropped := event.dropped_messages:
                 which = "message does" if dropped == 1 else f"{dropped} messages do"
@@ -75,6 +77,18 @@ class TextOutput(AnswerOutput):
             tell(f"Looking for another server for blocks {blocks} …")
         elif isinstance(event, Recovered):
             tell(f"Going on after {event.seconds:.1f} s.")
+
+    def _tell_stage(self, now: StageChanged) -> None:
+        download = now.download
+        if now.stage == DOWNLOADING and download is not None:
+            # A line for each number would be hundreds of them.
+            due = time.monotonic() - self._download_told >= DOWNLOAD_TOLD_S
+            if due or download.waiting or download.done >= download.total:
+                self._download_told = time.monotonic()
+                tell(now.text)
+        elif now.stage and now.stage != self._stage:
+            tell(f"{now.title} …")
+        self._stage = now.stage or self._stage
 
     def finish(self, reason: str, conversation: int | None) -> None:  # noqa: ARG002
         """End the line."""
@@ -150,8 +164,9 @@ class JsonOutput(AnswerOutput):
 
 def _line_of(event: ChatEvent) -> dict[str, object] | None:
     match event:
-        case StageChanged(stage):
-            return {"type": "stage", "stage": stage} if stage else None
+        case StageChanged(stage, download):
+            facts = {"download": asdict(download)} if download is not None else {}
+            return {"type": "stage", "stage": stage, **facts} if stage else None
         case RouteChanged(route):
             return {"type": "route", **_route(route)}
         case AnswerStarted():

@@ -19,7 +19,7 @@ from torbiz_tui.broadcast import Subscription
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import tell, tell_error
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
-from torbiz_tui.inference.events import STAGE_TITLES, RouteChanged, StageChanged
+from torbiz_tui.inference.events import RouteChanged, StageChanged
 
 if TYPE_CHECKING:
     from torbiz_tui.api.key import ApiKey
@@ -158,7 +158,7 @@ async def _tell(changes: Subscription[StageChanged | RouteChanged]) -> None:
         if isinstance(change, StageChanged):
             if change.stage and change.stage != stage:
                 stage = change.stage
-                tell(f"{STAGE_TITLES.get(stage, stage)}{'.' if stage == 'ready' else ' …'}")
+                tell(f"{change.text}{'.' if stage == 'ready' else ' …'}")
         elif change.route.complete != complete:
             complete = change.route.complete
             tell(f"The route: {change.route}.")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from torbiz_tui.download import Download
+
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled"]
 
+DOWNLOADING = "downloading"
 STAGE_TITLES = {
+    DOWNLOADING: "Downloading",
     "importing": "Loading Petals",
     "tokenizer": "Loading the tokenizer",
     "loading": "Loading the model's weights",
@@ -90,9 +94,25 @@ def blocks_text(ranges: tuple[tuple[int, int], ...]) -> str:
 
 @dataclass(frozen=True)
 class StageChanged:
-    """The runner is warming up: `stage` is a key of STAGE_TITLES, empty when none runs."""
+    """The runner is warming up: `stage` is a key of STAGE_TITLES, empty when none runs.
+
+    `download` is how far it is, while files of the model are downloaded.
+    """
 
     stage: str
+    download: Download | None = None
+
+    @property
+    def title(self) -> str:
+        """The stage in words; empty when none runs."""
+        return STAGE_TITLES.get(self.stage, self.stage)
+
+    @property
+    def text(self) -> str:
+        """The same, with how far it is: `Downloading: 1.2 of 3.4 GB`."""
+        if self.download is None or not (told := self.download.text):
+            return self.title
+        return f"{self.title}: {told}"
 
 
 @dataclass(frozen=True)

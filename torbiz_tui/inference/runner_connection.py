@@ -40,7 +40,7 @@ class RunnerConnection:
     """Reads what the runner says, keeps its stage and route, and hands answers their messages.
 
     `changed` gets this connection and each change of stage or route. `key` tells what the runner
-    was asked for. The stage is empty until the runner has told it.
+    was asked for. `now` is the stage, with how far it is.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RunnerConnection:
         changed: Callable[[RunnerConnection, Change], None],
     ) -> None:
         self.key = key
-        self.stage = ""
+        self.now = StageChanged("")
         self.route: Route | None = None
         self.fatal: Mapping[str, Any] | None = None
         self.ended = False
@@ -61,6 +61,11 @@ class RunnerConnection:
         self._numbers = itertools.count(1)
         self._answers: list[PendingAnswer] = []
         self._reading = asyncio.create_task(self._read(), name="read the chat runner")
+
+    @property
+    def stage(self) -> str:
+        """How far the runner is; empty until it has told."""
+        return self.now.stage
 
     @property
     def busy(self) -> bool:
@@ -122,7 +127,7 @@ class RunnerConnection:
                 self._take(message)
         finally:
             self.ended = True
-            self.stage, self.route = "", None
+            self.now, self.route = StageChanged(""), None
             for answer in self._answers:
                 answer.put(None)
                 answer.ended.set()
@@ -153,7 +158,7 @@ class RunnerConnection:
             if not self.stage and change.stage == "ready":
                 # Another program may have asked a runner that was ready before we came.
                 self.may_hold_session = True
-            self.stage = change.stage
+            self.now = change
         self._tell(self, change)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torbiz_tui.download import Download
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import (
+    DOWNLOADING,
     AnswerDone,
     AnswerStarted,
     ChatEvent,
@@ -64,7 +66,8 @@ def read_event(message: Facts) -> ChatEvent | None:
     """What a message of the runner means; None when this version does not know it."""
     match message["type"]:
         case "status":
-            return StageChanged(str(message.get("stage", "")))
+            stage = str(message.get("stage", ""))
+            return StageChanged(stage, _download(message) if stage == DOWNLOADING else None)
         case "route":
             return RouteChanged(read_route(message))
         case "started":
@@ -104,6 +107,17 @@ def read_route(facts: Facts) -> Route:
     )
 
 
+def _download(message: Facts) -> Download:
+    left = message.get("remaining_s")
+    return Download(
+        _count(message, "done_bytes"),
+        _count(message, "total_bytes"),
+        _count(message, "bytes_per_s"),
+        int(left) if left is not None else None,
+        sanitize_line(str(message.get("waiting") or "")),
+    )
+
+
 def _answer_done(message: Facts) -> AnswerDone:
     usage, timing = message.get("usage") or {}, message.get("timing") or {}
     route = message.get("route")
@@ -132,8 +146,11 @@ def read_error(message: Facts, model: str, num_blocks: int) -> TorbizError:
     what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
     if code == "missing_blocks":
         return not_served(model, what, _ranges(message.get("missing")), num_blocks)
-    error = TorbizError(what, remedy=_REMEDIES.get(code, "Ask again."), code=code)
-    return with_known(error, (what,), Place.CHAT)
+    why, remedy = (sanitize_line(str(message.get(name) or "")) for name in ("why", "remedy"))
+    error = TorbizError(
+        what, why=why, remedy=remedy or _REMEDIES.get(code, "Ask again."), code=code
+    )
+    return with_known(error, (what, why), Place.CHAT)
 
 
 def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) -> NotServedError:

@@ -14,6 +14,7 @@ from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
+    DOWNLOADING,
     AnswerDone,
     AnswerStarted,
     ChatEvent,
@@ -90,12 +91,17 @@ class InferenceService:
             self._local = local
 
     @property
-    def stage(self) -> str:
-        """How far the runner is; empty when none runs."""
+    def now(self) -> StageChanged:
+        """How far the runner is; without a stage when none runs."""
         connection = self._connection
         if connection is None or connection.ended:
-            return ""
-        return connection.stage or "importing"
+            return StageChanged("")
+        return connection.now if connection.stage else StageChanged("importing")
+
+    @property
+    def stage(self) -> str:
+        """The stage alone; empty when no runner runs."""
+        return self.now.stage
 
     @property
     def route(self) -> Route | None:
@@ -187,7 +193,7 @@ class InferenceService:
             process = await self._driver.chat_runner(command, key)
             connection = RunnerConnection(process, key, self._changed)
             self._connection = connection
-            self._broadcast.publish(StageChanged(self.stage))
+            self._broadcast.publish(self.now)
             return connection
 
     def _changed(self, connection: RunnerConnection, change: Change) -> None:
@@ -251,15 +257,23 @@ class InferenceService:
         self, connection: RunnerConnection, answer: PendingAnswer
     ) -> AsyncIterator[ChatEvent]:
         limit = self._config.ask.start_timeout_s
-        deadline = asyncio.get_running_loop().time() + limit
+        loop = asyncio.get_running_loop()
+        deadline: float | None = None
+        if connection.stage != DOWNLOADING:
+            deadline = loop.time() + limit
         told = bool(connection.stage) and not connection.settled
         if told:
-            yield StageChanged(connection.stage)
+            yield connection.now
         while not connection.settled and not answer.cancelled:
             try:
                 # The time-out must not span a yield: it would interrupt who iterates.
                 async with asyncio.timeout_at(deadline):
                     message = await answer.messages.get()
+                if connection.stage == DOWNLOADING:
+                    # The runner itself gives up where nothing comes.
+                    deadline = None
+                elif deadline is None:
+                    deadline = loop.time() + limit
             except TimeoutError:
                 stage = connection.stage
                 await connection.end(_STOP_GRACE_S)

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from torbiz_tui.errors import NotServedError, TorbizError
-from torbiz_tui.inference.events import STAGE_TITLES, Route, RouteChanged, StageChanged, blocks_text
+from torbiz_tui.inference.events import Route, RouteChanged, StageChanged, blocks_text
 from torbiz_tui.screens.base import ModeScreen
 from torbiz_tui.widgets.header import swarm_of
 from torbiz_tui.widgets.model_name import short_model
@@ -56,8 +56,8 @@ class AnsweringScreen(ModeScreen):
         if self._warmed and self.query_one(RouteLine).problem == NOT_SET_UP:
             self.warm()
 
-    def warming(self, doing: str) -> None:
-        """The runner does this now; empty for nothing."""
+    def warming(self, now: StageChanged) -> None:
+        """The runner does this now; no stage is nothing."""
 
     def title_shown(self) -> str:
         """What the line of the model ends with."""
@@ -140,15 +140,15 @@ class AnsweringScreen(ModeScreen):
     @work(group="runner", exclusive=True, exit_on_error=False)
     async def _watch_runner(self) -> None:
         with self.services.inference.subscribe() as changes:
-            self._stage_changed(self.services.inference.stage)
+            self._stage_changed(self.services.inference.now)
             async for change in changes:
                 if isinstance(change, StageChanged):
-                    self._stage_changed(change.stage)
+                    self._stage_changed(change)
                 elif isinstance(change, RouteChanged):
                     self._route_changed(change.route)
 
-    def _stage_changed(self, stage: str) -> None:
-        self.warming("" if stage == "ready" else STAGE_TITLES.get(stage, stage))
+    def _stage_changed(self, now: StageChanged) -> None:
+        self.warming(StageChanged("") if now.stage == "ready" else now)
         route = self.services.inference.route
         if route is None:
             # A runner has begun or has ended: what was known of the servers holds no longer.
@@ -196,7 +196,7 @@ class AnsweringScreen(ModeScreen):
         )
         self._not_served = error
         # What is looked for, and will be until it is found, is said by the line of the route.
-        self.warming("")
+        self.warming(StageChanged(""))
         self._tell(error)
 
     def hindered(self, error: NotServedError) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.app import SystemCommand
 
     from torbiz_tui.assembly import Services
-    from torbiz_tui.inference.events import GenerateOptions
+    from torbiz_tui.inference.events import GenerateOptions, StageChanged
     from torbiz_tui.screens.ask_talk import Talk
     from torbiz_tui.troubleshooting.symptom import Explanation
     from torbiz_tui.widgets.conversation_list import ConversationList
@@ -116,9 +116,9 @@ class AskScreen(TalkingScreen):
         """The conversation's title."""
         return self._shown.title if self._shown is not None else ""
 
-    def warming(self, doing: str) -> None:
+    def warming(self, now: StageChanged) -> None:
         """The runner does this now."""
-        self.view.warming(doing)
+        self.view.warming(now.title, now.text)
 
     def model_chosen(self) -> None:
         """The conversation goes on with another model."""

@@ -11,7 +11,6 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.chat import Said, StoreFailed, TurnsChanged
 from torbiz_tui.inference.conversations import Conversation, Turn
 from torbiz_tui.inference.events import (
-    STAGE_TITLES,
     AnswerStarted,
     Hop,
     Recovered,
@@ -67,6 +66,7 @@ class Talk:
         self.waiting = ""
         self.editing: Turn | None = None
         self.error: TorbizError | None = None
+        self._stage_shown = ""
         self._pieces: list[str] = []
         self._key: int | None = None
         self._dropped: int | None = None
@@ -99,11 +99,15 @@ class Talk:
             return self.chat.conversation
         return await history.load(self.id, whole=True)
 
-    def do(self, doing: str, *, tenths: bool = False) -> None:
-        """Say what goes on from now; empty for nothing."""
+    def do(self, doing: str, *, stage: str = "", tenths: bool = False) -> None:
+        """Say what goes on from now; empty for nothing.
+
+        What is done in the same `stage` goes on since that began.
+        """
         if doing != self.doing:
-            self.doing = doing
-            self.since = time.monotonic()
+            if not stage or stage != self._stage_shown:
+                self.since = time.monotonic()
+            self.doing, self._stage_shown = doing, stage
             self.tenths = tenths
             self._listener.talk_does(self)
 
@@ -139,7 +143,7 @@ class Talk:
         elif isinstance(event, StoreFailed):
             self._listener.talk_not_stored(event.error)
         elif isinstance(event, StageChanged):
-            self._stage(event.stage)
+            self._stage(event)
         elif isinstance(event, AnswerStarted):
             self._dropped = event.dropped_messages
             self._hops = event.route.hops
@@ -162,9 +166,13 @@ class Talk:
         self._pieces.append(text)
         self._listener.talk_wrote(self, self._key, text)
 
-    def _stage(self, stage: str) -> None:
-        if not self._pieces:
-            self.do(WAITING if stage == "ready" else STAGE_TITLES.get(stage, stage) or "Asking")
+    def _stage(self, now: StageChanged) -> None:
+        if self._pieces:
+            return
+        if now.stage == "ready":
+            self.do(WAITING)
+        else:
+            self.do(now.text or "Asking", stage=now.title)
 
     def _recovered(self, event: Recovered) -> None:
         if self._key is not None:

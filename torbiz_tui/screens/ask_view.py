@@ -62,7 +62,7 @@ class TalkView(Vertical):
         self._welcome = Content("")
         self._talk: Talk | None = None
         self._entries: list[Entry] = []
-        self._warming = ("", 0.0)
+        self._warming = ("", "", 0.0)
         self._said = Content("")
         self._code = (0, -1)
 
@@ -144,11 +144,14 @@ class TalkView(Vertical):
         """Show the next piece of an answer."""
         self.transcript.write(key, text)
 
-    def warming(self, doing: str) -> None:
-        """Say how far the runner is while nothing is asked; empty for nothing."""
-        if doing != self._warming[0]:
-            self._warming = (doing, time.monotonic())
-            self.show_doing()
+    def warming(self, stage: str, doing: str) -> None:
+        """Say how far the runner is while nothing is asked; empty for nothing.
+
+        The time counts from when the stage began.
+        """
+        before, _, since = self._warming
+        self._warming = (stage, doing, since if stage == before else time.monotonic())
+        self.show_doing()
 
     def _show_rest(self) -> None:
         self.query_one("#welcome").display = not self._entries
@@ -164,7 +167,7 @@ class TalkView(Vertical):
         if talk is not None and talk.doing:
             doing, since, tenths = talk.doing, talk.since, talk.tenths
         else:
-            (doing, since), tenths = self._warming, False
+            (_, doing, since), tenths = self._warming, False
         line.display = bool(doing)
         if doing:
             taken = time.monotonic() - since

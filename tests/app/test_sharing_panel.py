@@ -81,7 +81,10 @@ async def test_what_is_served_to_whom_and_how_fast(services: FakeServices) -> No
             "40 kB received, 5 MB sent",
             "812 tokens/s per block",
             "y copies the invite code; only your own network reaches it",
+            # What happened last is in view, too; the address is in the palette.
+            "Serving blocks 0:8, confirmed in the DHT",
         )
+        assert ADDRESS[:40] not in screen_text(app)
         rows = {row.split()[0]: row for row in screen_text(app).splitlines() if row.split()}
         assert rows["Speed"].rstrip().endswith("▁▄█")
         assert rows["CPU"].rstrip().endswith("▁▅█▇")
@@ -111,6 +114,7 @@ async def test_a_wide_terminal_shows_longer_histories(services: FakeServices) ->
         await until(pilot, lambda: 25 < cells() < 40, "a short history")
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: 60 < cells() < 80, "a longer history")
+        await until_shown(pilot, ADDRESS)
         await pilot.resize_terminal(46, 24)
         await until(pilot, lambda: cells() == 0, "no room for histories")
         await until_shown(pilot, "87% of a core")

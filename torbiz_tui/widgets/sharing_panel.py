@@ -21,6 +21,7 @@ _EVENTS_SHOWN = 50
 _LOG_LINES_SHOWN = 6
 _BAR_WIDTH = 16
 _USUAL_WIDTH = 76
+_HIGH_ENOUGH = 30
 
 
 class SharingPanel(VerticalScroll, can_focus=True):
@@ -30,6 +31,7 @@ class SharingPanel(VerticalScroll, can_focus=True):
     SharingPanel { height: 1fr; padding: 1 1; scrollbar-size-vertical: 1; }
     SharingPanel Static { height: auto; }
     SharingPanel #buttons { height: 1; margin: 1 0; }
+    SharingPanel.-low #buttons { margin: 0; }
     SharingPanel Button { padding: 0 1; margin: 0 1 0 0; }
     SharingPanel Button.-hidden { display: none; }
     SharingPanel #sharing-log { margin: 1 0 0 0; color: $text-muted; }
@@ -65,11 +67,13 @@ class SharingPanel(VerticalScroll, can_focus=True):
         self.query_one("#retry").set_class(not failed, "-hidden")
         self.query_one("#edit").set_class(state.phase is Phase.STOPPING, "-hidden")
         width = self.scrollable_content_region.width or _USUAL_WIDTH
-        self.query_one("#facts", Static).update(_facts(state, width))
+        low = self.app.size.height < _HIGH_ENOUGH
+        self.set_class(low, "-low")
+        self.query_one("#facts", Static).update(_facts(state, width, low=low))
         self.query_one("#events", Static).update(_events(state.events))
 
 
-def _facts(state: SharingState, width: int) -> Content:
+def _facts(state: SharingState, width: int, *, low: bool) -> Content:
     if state.phase is Phase.FAILED:
         return _failure(state)
     name = state.spec.model if state.spec is not None else "the model"
@@ -83,7 +87,7 @@ def _facts(state: SharingState, width: int) -> Content:
         return Content.assemble((f"Stopping {name}…", "bold"), f"\n{now}")
     if state.phase is Phase.STARTING:
         return _starting(state, name)
-    return _serving(state, name, width)
+    return _serving(state, name, width, low=low)
 
 
 def _starting(state: SharingState, name: str) -> Content:
@@ -112,22 +116,24 @@ def _starting(state: SharingState, name: str) -> Content:
     return Content.assemble(*parts, *_problem(state))
 
 
-def _serving(state: SharingState, name: str, width: int) -> Content:
+def _serving(state: SharingState, name: str, width: int, *, low: bool) -> Content:
     parts: list[Part] = [*_headline(state, name), *_problem(state), "\n"]
     parts += serving_rows(state, width)
     if state.addresses:
-        parts += _invitation(state)
+        parts += _invitation(state, low=low)
     return Content.assemble(*parts)
 
 
-def _invitation(state: SharingState) -> list[Part]:
+def _invitation(state: SharingState, *, low: bool) -> list[Part]:
+    """What to give to others; where rows are few, what happened is worth more than addresses."""
     from torbiz_tui.sharing.inviting import offers, reach_note
 
     first = offers(state)[0]
     note = reach_note(state)
+    addresses = () if low and first.key == "code" else state.addresses
     parts: list[Part] = [("\nInvite      ", "dim"), f"y copies {first.title}"]
     parts.append((f"; {note}" if note else "", "$text-warning" if note else "dim"))
-    return [*parts, *((f"\n{address}", "dim") for address in state.addresses)]
+    return [*parts, *((f"\n{address}", "dim") for address in addresses)]
 
 
 def _problem(state: SharingState) -> list[Part]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
 import pytest
 
-from torbiz_tui.environments.base import ResourceSample, ServerSpec
+from torbiz_tui.environments.base import (
+    EnvironmentDriver,
+    ResourceSample,
+    ServerRecord,
+    ServerSpec,
+)
 from torbiz_tui.hardware.gpu_use import GpuUse
+from torbiz_tui.paths import Paths
+from torbiz_tui.sharing import measuring
 from torbiz_tui.sharing.histories import KEPT, Histories
+from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.known_lines import take_line
 from torbiz_tui.sharing.measuring import TrafficMeter, gpu_number, traffic_of
 from torbiz_tui.sharing.served import Served, SwarmSeen, read_swarm
@@ -146,6 +159,41 @@ def test_traffic_is_the_containers_or_that_of_the_sessions() -> None:
     assert meter.rates((300, 20), 3.0) == (100.0, 5.0)
     # A server that was started again counts from zero.
     assert meter.rates((0, 0), 4.0) == (0.0, 0.0)
+
+
+async def test_samples_become_the_state_and_its_histories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def gpu_use(number: int, _environ: object) -> GpuUse:
+        looks.append(number)
+        return GpuUse(45.0, 2**30)
+
+    class Driver:
+        async def samples(self, _record: object) -> AsyncIterator[ResourceSample]:
+            for percent in (10.0, 20.0, 30.0):
+                yield ResourceSample(percent, 5, 3)
+
+    monkeypatch.setattr(measuring, "gpu_use", gpu_use)
+    held = HeldState(Paths(tmp_path))
+    held.set(replace(after(BUSY), spec=ServerSpec("m", "m", 8)))
+    record = ServerRecord(
+        environment="native", id="1", started_at=0.0, spec=ServerSpec("m", "m", 8)
+    )
+    driver = cast("EnvironmentDriver", Driver())
+    await measuring.measure(driver, record, held, on_this_machine=True)
+    state = held.now
+    assert state.histories.cpu == (10.0, 20.0, 30.0)
+    assert state.histories.tokens == (16.5, 16.5, 16.5)
+    assert state.histories.received == (0.0, 0.0)
+    assert state.gpu == GpuUse(45.0, 2**30)
+    # The driver of a GPU is asked now and then only.
+    assert looks == [0]
+    # A GPU that is seen here is not that of an engine on another machine.
+    await measuring.measure(driver, record, held, on_this_machine=False)
+    assert looks == [0]
+    assert held.now.gpu is None
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,16 @@ from pathlib import Path
 
 from torbiz_tui.config_errors import ConfigError, Problem, did_you_mean, rejected
 from torbiz_tui.config_file import read_text
-from torbiz_tui.config_schema import (
-    SECTIONS,
-    SETTINGS,
+from torbiz_tui.config_schema import SECTIONS, SETTINGS, Config, Setting, build
+from torbiz_tui.config_sections import (
     ApiConfig,
     AskConfig,
-    Config,
     DockerConfig,
     InterfaceConfig,
     LogsConfig,
     PetalsConfig,
-    Setting,
     ShareConfig,
     SwarmConfig,
-    build,
 )
 from torbiz_tui.config_values import Kind, RejectedError
 

@@ -9,11 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-_HOST = r"/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+"
-_ADDRESS = re.compile(rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/\S*)?")
-_PEER_ADDRESS = re.compile(
-    rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/[^/\s]+)*/p2p/[1-9A-HJ-NP-Za-km-z]{{20,}}"
-)
 _WHOLE = re.compile(r"-?(?:0|[1-9](?:_?\d)*)")
 # A string that YAML would read as something else, or that has a character with a meaning in it.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -22,7 +17,6 @@ _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SIZE = re.compile(r"(\d{1,18})([kmgt]?)b?")
 _SHIFTS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _NOTHING = ("", "~", "null", "none")
-_PORTS = 65_535
 
 
 class RejectedError(ValueError):
@@ -329,79 +323,3 @@ def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     # What does not print would break the line, or could not be seen.
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
-
-
-def is_blocks(text: str) -> bool:
-    """Whether it is `auto`, a number of blocks, or a range FIRST:END."""
-    if text == "auto" or (re.fullmatch(r"\d{1,4}", text) and int(text) > 0):
-        return True
-    match = re.fullmatch(r"(\d{1,4}):(\d{1,4})", text)
-    return match is not None and int(match[1]) < int(match[2])
-
-
-def is_hours(text: str) -> bool:
-    """Whether it is empty, or a span of the day such as 22:00-07:00."""
-    if not text:
-        return True
-    time = r"(?:[01]?\d|2[0-3]):[0-5]\d"
-    return (
-        re.fullmatch(rf"{time}-{time}", text) is not None
-        and len({part.zfill(5) for part in text.split("-")}) == 2
-    )
-
-
-def is_container_name(text: str) -> bool:
-    """Whether an engine accepts it as a container's name."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", text) is not None
-
-
-def is_engine_address(text: str) -> bool:
-    """Whether it is empty or has the form of DOCKER_HOST."""
-    return re.fullmatch(r"|(?:unix:///|npipe://|tcp://|https?://|ssh://)\S+", text) is not None
-
-
-def is_host(text: str) -> bool:
-    """Whether it has the form of a host name or of an IP address, without a port."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|[0-9A-Fa-f:.]{2,45}", text) is not None
-
-
-def is_device(text: str) -> bool:
-    """Whether it is a device as PyTorch calls it."""
-    return re.fullmatch(r"auto|cpu|mps|cuda(?::\d{1,2})?", text) is not None
-
-
-def is_throughput(text: str) -> bool:
-    """Whether it is a way to find the throughput, or the throughput itself."""
-    if text in ("auto", "eval", "dry_run"):
-        return True
-    try:
-        return 0 < float(text) < 1e9
-    except ValueError:
-        return False
-
-
-def is_public_name(text: str) -> bool:
-    """Whether it may be shown to others; empty is no name."""
-    return len(text) <= 100 and text.isprintable()
-
-
-def is_swarm_name(text: str) -> bool:
-    """Whether it may name a swarm; empty is no name."""
-    return re.fullmatch(r"|[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", text) is not None
-
-
-def is_dht_prefix(text: str) -> bool:
-    """Whether it may begin the names of blocks in a swarm; empty leaves them to Petals."""
-    return re.fullmatch(r"[^\s.]{0,200}", text) is not None
-
-
-def is_address(text: str) -> bool:
-    """Whether it has the form of a multiaddress."""
-    match = _ADDRESS.fullmatch(text)
-    return match is not None and int(match[1]) <= _PORTS
-
-
-def is_peer_address(text: str) -> bool:
-    """Whether it has the form of a peer's multiaddress, its identity at the end."""
-    match = _PEER_ADDRESS.fullmatch(text)
-    return match is not None and int(match[1]) <= _PORTS

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from torbiz_tui.config_values import is_hours
+from torbiz_tui.config_forms import is_hours
 
 SCRIPTS = Path(__file__).parents[2] / "runner_scripts"
 # While the file exists it may not serve.

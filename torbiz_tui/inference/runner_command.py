@@ -7,7 +7,7 @@ import json
 
 from torbiz_tui import __version__
 from torbiz_tui.catalogue import ModelInfo
-from torbiz_tui.config_schema import AskConfig
+from torbiz_tui.config_sections import AskConfig
 from torbiz_tui.environments.base import RunnerCommand
 from torbiz_tui.errors import UsageError
 

@@ -7,10 +7,13 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices
 from tests.app.logs_seen import numbered, timed, write
 from tests.app.seeing import screen_text, until, until_gone, until_shown
+from torbiz_tui.logs import query
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.query import Query
 from torbiz_tui.logs.views import WholeView
@@ -49,6 +52,20 @@ async def test_the_count_is_told_as_if_by_the_pane(tmp_path: Path) -> None:
     assert set(told) == {"pane"}
     search.close()
     series.close()
+
+
+async def test_an_expression_that_takes_for_ever_is_named(
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("_LINE_S", "_PIECE_S", "_DRAWN_S"):
+        monkeypatch.setattr(query, limit, 0.02)
+    write(services, "a" * 80 + "b\n")
+    async with app_of(services, "logs").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "aaab")
+        await pilot.press("slash", "ctrl+r", *"(a|aa)+$", "enter")
+        await until_shown(pilot, "The expression '(a|aa)+$' takes too long.")
+        await pilot.press("escape", "f", *"/(a|aa)+$/", "enter")
+        await until_shown(pilot, "The expression '(a|aa)+$' takes too long.", "/(a|aa)+$/ ·")
 
 
 async def test_capitals_matter_where_there_are_any(services: FakeServices) -> None:

@@ -20,7 +20,7 @@ from tests.cli.test_processes import PROGRAM, ROOT, read_some, run, started
 from tests.terminal import Terminal
 from torbiz_tui.cli import main
 from torbiz_tui.commands.logs_options import LEVELS
-from torbiz_tui.logs import parsing
+from torbiz_tui.logs import parsing, query
 
 Capture = pytest.CaptureFixture[str]
 
@@ -191,6 +191,16 @@ def test_a_value_that_means_nothing_is_named(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert sentence in captured.err
+
+
+def test_an_expression_that_takes_for_ever_is_named(
+    logs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "_LINE_S", 0.02)
+    (logs / "setup.log").write_text("a" * 80 + "b\n")
+    for options in ((), ("-n", "5"), ("--source", "app", "--merge")):
+        assert main(["logs", "setup", *options, "--grep", "(a|aa)+$"]) == 1
+        assert "The expression '(a|aa)+$' takes too long." in capsys.readouterr().err
 
 
 def test_the_levels_are_those_of_the_logs() -> None:

@@ -14,7 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.logs import literals, scanning
+from torbiz_tui.logs import literals, query, scanning
+from torbiz_tui.logs.filtered_view import FilteredView
+from torbiz_tui.logs.filtering import Filter
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.query import Query
 from torbiz_tui.logs.required_texts import required_texts
@@ -103,6 +105,36 @@ def test_a_pattern_that_is_none_is_told() -> None:
         Query("(", regex=True)
     assert caught.value.code == "bad_pattern"
     assert Query("(").spans("a (") == [(2, 3)]
+
+
+@pytest.mark.parametrize("pattern", [r"(a|aa)+$", r"(a|aa)+\d"])
+def test_an_expression_that_takes_for_ever_is_given_up_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(query, "_LINE_S", 0.02)
+    monkeypatch.setattr(query, "_PIECE_S", 0.02)
+    monkeypatch.setattr(query, "_DRAWN_S", 0.02)
+    file = tmp_path / "a.log"
+    line = "a" * 80 + "b 1"
+    file.write_text(f"found aa1\n{line}\n")
+    told = threading.Semaphore(0)
+    series = LogSeries(file)
+    search = Search(WholeView(series), Query(pattern, regex=True), told.release)
+    assert search.find(None, -1) is None
+    assert search.problem is not None
+    assert pattern in search.problem.what.replace("\\\\", "\\")
+    search.problem = None
+    search.start_count()
+    while search.problem is None:
+        assert told.acquire(timeout=10)
+    assert Query(pattern, regex=True).spans(line) == []
+    view = FilteredView(series, Filter(text=pattern, regex=True), on_change=told.release)
+    while not view.complete:
+        assert told.acquire(timeout=10)
+    assert view.problem is not None
+    assert view.problem.code == "slow_pattern"
+    view.close()
+    series.close()
 
 
 def test_a_text_far_down_a_long_line_is_found_once(tmp_path: Path) -> None:

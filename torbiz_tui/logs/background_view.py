@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.pacing import Telling
 
@@ -17,6 +18,8 @@ class BackgroundView(ABC):
     """
 
     def __init__(self, logs: Sequence[LogSeries], on_change: Callable[[], None] | None) -> None:
+        self.problem: TorbizError | None = None
+        """Why it was given up (code `slow_pattern`); what was found stays."""
         self._logs = logs
         self._telling = Telling(on_change)
         self._version = 0
@@ -34,7 +37,7 @@ class BackgroundView(ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was there at first was looked at."""
+        """Whether everything that was there at first was looked at, or it was given up."""
         return self._complete
 
     @property
@@ -69,6 +72,15 @@ class BackgroundView(ABC):
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except TorbizError as error:
+            self.problem = error
+            self._complete = True
+            self._telling.note()
+            self._telling.tell(at_once=True)
+
+    def _work(self) -> None:
         while not self._stop.is_set():
             self._wanted_now.wait()
             self._forget_gone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.background_view import BackgroundView
 from torbiz_tui.logs.filter_words import filter_from, told
 from torbiz_tui.logs.filtered_view import FilteredView
@@ -77,6 +78,11 @@ class Reading:
             ),
             "",
         )
+
+    @property
+    def given_up(self) -> TorbizError | None:
+        """Why the filter was given up, if it was."""
+        return self.view.problem if isinstance(self.view, BackgroundView) else None
 
     @property
     def doing(self) -> str:

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.log_file import OFFSET_BITS, RawLine
 from torbiz_tui.logs.log_series import LogSeries
 from torbiz_tui.logs.pacing import Pace, Telling
@@ -34,6 +35,8 @@ class Search:
         """`on_change` is called in the counting thread, ten times a second at most."""
         self.view = view
         self.query = query
+        self.problem: TorbizError | None = None
+        """Why it was given up (code `slow_pattern`)."""
         self._telling = Telling(on_change)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -95,8 +98,8 @@ class Search:
     ) -> RawLine | None:
         """The next matching line below (1) or above (-1) `start`, not going around the ends.
 
-        None as `start` is the beginning or the end. None is returned when there is none, or when
-        `stop` was set.
+        None as `start` is the beginning or the end. None is returned when there is none, when
+        `stop` was set, or when it was given up (see `problem`).
         """
         stop = stop or self._stop
         if not self.query.text:
@@ -105,7 +108,11 @@ class Search:
             found = self._in_series(self.view.series, start, direction, stop)
         else:
             found = self._in_view(start, direction, stop)
-        return next(found, None)
+        try:
+            return next(found, None)
+        except TorbizError as error:
+            self.problem = error
+            return None
 
     def _in_series(
         self, series: LogSeries, start: RawLine | None, direction: int, stop: threading.Event
@@ -152,6 +159,14 @@ class Search:
     # All of them
 
     def _count(self) -> None:
+        try:
+            self._count_on()
+        except TorbizError as error:
+            self.problem = error
+            self._telling.note()
+            self._telling.tell(at_once=True)
+
+    def _count_on(self) -> None:
         while not self._stop.is_set() and self.query.text:
             for found in self._new_matches():
                 self._matches += 1

@@ -118,6 +118,14 @@ class LogsScreen(LogReadingScreen):
             self.slot.pane.search(query)
         return True
 
+    @on(LogPane.GivenUp)
+    def _given_up(self, event: LogPane.GivenUp) -> None:
+        bar = self.query_one(LogSearchBar)
+        if bar.shown:
+            bar.tell(event.error)
+        else:
+            self.notice.show_error(event.error)
+
     def _end_search(self) -> None:
         pane = self.slot.pane
         pane.search(None)

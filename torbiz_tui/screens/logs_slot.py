@@ -288,6 +288,8 @@ class LogSlot(Vertical):
     def _empty_text(self, reading: Reading) -> str:
         if reading.problem:
             return f"It cannot be read. ({reading.problem})"
+        if reading.given_up is not None:
+            return str(reading.given_up)
         if self.pane.cleared:
             return "Nothing has come since it was cleared. C shows all."
         if not reading.wanted.empty:

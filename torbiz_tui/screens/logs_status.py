@@ -43,8 +43,9 @@ def status_parts(reading: Reading, pane: LogPane, title: str, doing: str) -> lis
     doing = doing or reading.doing
     if doing:
         parts.append(Part(doing, "bold", 8))
-    if reading.problem:
-        parts.append(Part(reading.problem, "bold $text-error", 9))
+    problem = reading.problem or (reading.given_up.what if reading.given_up is not None else "")
+    if problem:
+        parts.append(Part(problem, "bold $text-error", 9))
     return parts
 
 

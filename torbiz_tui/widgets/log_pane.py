@@ -7,6 +7,7 @@ from typing import NamedTuple
 from textual import events, work
 from textual.message import Message
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.cleared_view import ClearedView
 from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.query import Query
@@ -52,6 +53,19 @@ class LogPane(LogChoosing, inherit_bindings=False):
             """The pane."""
             return self.pane
 
+    class GivenUp(Message):
+        """A search was given up."""
+
+        def __init__(self, pane: LogPane, error: TorbizError) -> None:
+            super().__init__()
+            self.pane = pane
+            self.error = error
+
+        @property
+        def control(self) -> LogPane:
+            """The pane."""
+            return self.pane
+
     def __init__(
         self,
         *,
@@ -63,6 +77,7 @@ class LogPane(LogChoosing, inherit_bindings=False):
         self._cleared_after: RawLine | None = None
         self._search: PaneSearch | None = None
         self._match: RawLine | None = None
+        self._given_up: PaneSearch | None = None
 
     # The view
 
@@ -260,6 +275,13 @@ class LogPane(LogChoosing, inherit_bindings=False):
         if self._search is not None:
             self._search.cancel()
             self._tell()
+
+    def _tell(self) -> None:
+        search = self._search
+        if search is not None and search.problem is not None and search is not self._given_up:
+            self._given_up = search
+            self.post_message(self.GivenUp(self, search.problem))
+        super()._tell()
 
     def _take_in(self) -> None:
         super()._take_in()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.query import Query
 from torbiz_tui.logs.searching import Search
@@ -39,7 +40,13 @@ class PaneSearch:
     @property
     def running(self) -> bool:
         """Whether it looks for a match, or counts them."""
-        return self._stop is not None or not (self._stopped or self._search.complete)
+        over = self._stopped or self._search.complete or self.problem is not None
+        return self._stop is not None or not over
+
+    @property
+    def problem(self) -> TorbizError | None:
+        """Why it was given up."""
+        return self._search.problem
 
     async def find(self, start: RawLine | None, direction: int) -> RawLine | None:
         """The next matching line from there, around the ends; the one before is given up."""
@@ -59,7 +66,7 @@ class PaneSearch:
 
     def count(self) -> None:
         """Count all that match."""
-        if not self._stopped and not self._counting:
+        if not self._stopped and not self._counting and self.problem is None:
             self._counting = True
             self._search.start_count()
 
@@ -67,7 +74,7 @@ class PaneSearch:
         self, start: RawLine | None, direction: int, stop: threading.Event
     ) -> RawLine | None:
         found = self._search.find(start, direction, stop)
-        if found is None and start is not None and not stop.is_set():
+        if found is None and start is not None and not stop.is_set() and self.problem is None:
             found = self._search.find(None, direction, stop)
         return found
 
@@ -75,6 +82,8 @@ class PaneSearch:
         """`3 of 1,204 lines`: which match that is, or how far the search is."""
         search = self._search
         found = f"{search.matches:,}"
+        if search.problem is not None:
+            return "stopped, the expression takes too long"
         if not search.complete and self._stopped:
             return f"stopped, {found} so far"
         if not search.complete and (search.matches or not self._missing):

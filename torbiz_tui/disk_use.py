@@ -11,8 +11,8 @@ from torbiz_tui.errors import TorbizError
 class Part:
     """A part of the program on disk.
 
-    `id` is one of `image`, `env`, `models`, `container_models`, `logs`, `local_models`,
-    `model_cache`, `wheelhouse`. `bytes` is None when it is not known (`note` says why);
+    `id` is one of `image`, `env`, `models`, `container_models`, `logs`, `history`,
+    `local_models`, `model_cache`, `wheelhouse`. `bytes` is None when it is not known (`note` says why);
     `freeable_bytes` is what cleaning it frees now. `option` is the option of `clean` that frees
     it; it is empty for what is yours, or other programs', and is only shown.
     """

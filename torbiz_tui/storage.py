@@ -19,6 +19,7 @@ from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.folder_sizes import Removal, folder_size, off_loop, remove_tree
 from torbiz_tui.logs.emptying import empty_logs
+from torbiz_tui.logs.sources import RUNNER_LOGS
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, shown
 
@@ -31,7 +32,6 @@ PETALS_FOLDER = "petals"
 
 _KEPT_S = 5.0
 _ENGINE_LIMIT_S = 30.0
-_SERVER_LOGS = ("petals_seeder.log", "petals_inference.log", "container.log")
 
 
 class Storage:
@@ -140,6 +140,11 @@ class Storage:
             "models": (self._paths.cache, [], ""),
             "container_models": (self.container_models, [], ""),
             "logs": (self._paths.logs, [], ""),
+            "history": (
+                self._paths.history_file,
+                [],
+                "yours; only shown. Conversations are deleted on Ask.",
+            ),
             "local_models": (self._paths.models, [], "yours; only shown."),
             "model_cache": (
                 self.shared_cache,
@@ -148,7 +153,10 @@ class Storage:
             ),
             "wheelhouse": (self.wheelhouse, [], "yours; only shown."),
         }[part_id]
-        size = folder_size([folder], stop, without=without)
+        folders = [folder]
+        if part_id == "history":
+            folders += [folder.with_name(f"{folder.name}-{end}") for end in ("wal", "shm")]
+        size = folder_size(folders, stop, without=without)
         freeable = size.freeable if option else 0
         if option and folder.is_symlink():
             freeable, note = 0, "a link; what it points to is left alone."
@@ -242,7 +250,7 @@ class Storage:
         if part_id == "logs":
             busy = await self._users_of_env() or await self._container_in_use()
             removal = await off_loop(
-                lambda stop: empty_logs(folder, stop, keep=_SERVER_LOGS if busy else ()), "logs"
+                lambda stop: empty_logs(folder, stop, keep=RUNNER_LOGS if busy else ()), "logs"
             )
             if busy:
                 report(f"The logs of the server stay: {busy}")
@@ -299,6 +307,7 @@ _FOLDER_PARTS = {
     "models": ("Downloaded blocks", "models"),
     "container_models": ("Blocks of the container", "models"),
     "logs": ("Logs", "logs"),
+    "history": ("Conversations", ""),
     "local_models": ("Local models", ""),
     "model_cache": ("Hugging Face cache", ""),
     "wheelhouse": ("Wheels for the image", ""),

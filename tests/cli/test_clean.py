@@ -244,6 +244,19 @@ def test_status_tells_the_disk_use(paths: Paths, capsys: Capture) -> None:
     ]
 
 
+def test_conversations_are_counted_and_stay(paths: Paths, capsys: Capture) -> None:
+    wal = paths.history_file.with_name("history.db-wal")
+    for file in (paths.history_file, wal):
+        file.write_bytes(os.urandom(MB))
+    history = parts(capsys)["history"]
+    assert is_about(history["bytes"], 2 * MB)
+    assert (history["freeable_bytes"], history["option"]) == (0, None)
+    assert main(["status"]) == 4
+    assert capsys.readouterr().out.strip().endswith("logs 2 MB, conversations 2 MB")
+    assert main(["clean", "--env", "--models", "--logs", "--yes"]) == 0
+    assert wal.stat().st_size == MB
+
+
 @pytest.mark.parametrize(
     ("answers", "gone"),
     [

@@ -23,6 +23,18 @@ def test_logs_come_and_go(tmp_path: Path) -> None:
     assert [source.name for source in log_sources(paths)] == [*known, "gone"]
 
 
+def test_logs_of_programs_that_not_everybody_starts_have_their_names(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.ensure()
+    for name in ("swarm_monitor.log", "bootstrap.log.1", "reach.log"):
+        (paths.logs / name).write_bytes(b"")
+    assert [(source.name, source.title) for source in log_sources(paths)][2:5] == [
+        ("monitor", "The monitor of the swarm"),
+        ("bootstrap", "The bootstrap node"),
+        ("reach", "The reach test"),
+    ]
+
+
 def test_a_container_s_log_is_there_where_one_is_hosted_or_was(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.ensure()

@@ -27,7 +27,7 @@ def add_logs(command: Any) -> None:
         "names",
         nargs="*",
         metavar="SOURCE",
-        help="seeder, container, inference, setup, app, or another log in logs/",
+        help="seeder, container, inference, monitor, setup, app, or another log in logs/",
     )
     logs.add_argument(
         "--source",

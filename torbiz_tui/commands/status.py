@@ -23,6 +23,7 @@ _OWN_PARTS = {
     "models": "blocks",
     "container_models": "the container's blocks",
     "logs": "logs",
+    "history": "conversations",
 }
 
 

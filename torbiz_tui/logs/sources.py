@@ -15,9 +15,16 @@ _KNOWN = (
     ("seeder", "petals_seeder.log", "The hosted Petals server"),
     ("container", "container.log", "The container, as the engine logged it"),
     ("inference", "petals_inference.log", "The chat runner"),
+    ("monitor", "swarm_monitor.log", "The monitor of the swarm"),
+    ("bootstrap", "bootstrap.log", "The bootstrap node"),
+    ("reach", "reach.log", "The reach test"),
     ("setup", "setup.log", "Setup and its tools"),
     ("app", "app.log", "This program"),
 )
+# These are written only by some, so they are there once they have been.
+_ONCE_WRITTEN = ("container", "monitor", "bootstrap", "reach")
+RUNNER_LOGS = tuple(file for name, file, _ in _KNOWN if name not in ("setup", "app"))
+"""The logs of the programs that are started for Petals; one that runs goes on writing its own."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,15 @@ class LogSource:
 def log_sources(paths: Paths, *, container: bool = False) -> list[LogSource]:
     """The known sources in a fixed order, then every other log in the folder; ask again any time.
 
-    Where nothing is hosted in a container (`container` is false) its log is only there if it was
-    written earlier. What was rotated away (`app.log.1`) belongs to its log.
+    The logs of what not everybody starts are only there if they were written earlier, that of the
+    container also where one is hosted (`container`). What was rotated away (`app.log.1`) belongs to
+    its log.
     """
     known = [LogSource(name, paths.logs / file, title) for name, file, title in _KNOWN]
-    known = [one for one in known if one.name != "container" or container or one.exists]
+    wanted = {"container"} if container else set()
+    known = [
+        one for one in known if one.name not in _ONCE_WRITTEN or one.name in wanted or one.exists
+    ]
     names = {source.file.name for source in known} | {file for _, file, _ in _KNOWN}
     others = sorted({log for log in map(_log_name, _files(paths.logs)) if log} - names)
     return known + [LogSource(log.removesuffix(".log"), paths.logs / log, log) for log in others]

@@ -257,7 +257,7 @@ class PetalsConfig:
         "release",
         Choice("release", "main"),
         "Which Petals: the release, or the main branch, which serves Llama 3.1 and Mixtral too and"
-        " needs git and github.com; not in a container.",
+        " needs github.com, and git where it is not in a container.",
     )
     torch: str = declared(
         "auto",

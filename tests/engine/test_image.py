@@ -261,6 +261,9 @@ async def test_an_image_from_other_inputs_is_to_be_rebuilt(
     found = await set_up(tag).image.check()
     assert found.readiness == "missing"
     assert "by version 0.0.9 from other inputs than now" in found.detail
+    found = await set_up(tag, petals__channel="main").image.check()
+    assert found.readiness == "missing"
+    assert "by version 0.0.9 from Petals' channel release, not main" in found.detail
 
 
 async def test_other_inputs_make_the_same_image_stale(

@@ -457,6 +457,10 @@ async def test_what_is_refused_before_anything_starts(
         await services.sharing.start(request)
     assert caught.value.code == "image_missing"
     assert "Setup" in caught.value.remedy
+    services = make(**{"petals.channel": "main"})
+    with pytest.raises(TorbizError, match="holds Petals' release") as caught:
+        await services.sharing.start(request)
+    assert caught.value.code == "image_outdated"
     services = make()
     if not (await services.engines.engine()).facts.nvidia:  # type: ignore[union-attr]
         with pytest.raises(TorbizError) as caught:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -93,12 +94,14 @@ async def test_outside_of_its_hours_it_waits_and_can_be_stopped(
     assert state.phase is Phase.STARTING
     box = client.containers.get(name)
     # The times in its log are the person's as well, and it sees what powers the machine.
-    stamp = box.logs().decode().partition(".")[0]
+    logged: Any = box.logs()
+    stamp = logged.decode().partition(".")[0]
     assert stamp.endswith(time.strftime(" %H:%M", time.gmtime(now + INDIA_S)) + stamp[-3:])
     seen = box.exec_run(["ls", "/sys/class/power_supply"])
     assert seen.exit_code == 0
     here = sorted(file.name for file in Path("/sys/class/power_supply").iterdir())
-    assert sorted(seen.output.decode().split()) == here
+    listed: Any = seen.output
+    assert sorted(listed.decode().split()) == here
     # Who opens the app now is told the same.
     again = make()
     assert (await again.sharing.attach()).pauses == state.pauses

@@ -199,6 +199,30 @@ def test_the_digest_names_what_decides_about_the_content() -> None:
     assert digest == inputs_digest(**given)
     for key, other in (("torch", "cuda"), ("base_image", "debian"), ("platform", "linux/arm64")):
         assert inputs_digest(**{**given, key: other}) != digest
+    assert inputs_digest(**given, channel="release") == digest
+    assert inputs_digest(**given, channel="main") != digest
+
+
+def test_the_pins_of_the_main_branch_need_no_git_in_the_image(tmp_path: Path) -> None:
+    release, main = requirements().splitlines(), requirements("main").splitlines()
+    assert "petals==2.2.0.post1" in release
+    [petals] = [line for line in main if line.startswith("petals")]
+    archive = (
+        r"petals @ https://github\.com/bigscience-workshop/petals/archive/[0-9a-f]{40}\.tar\.gz"
+    )
+    assert re.fullmatch(archive, petals)
+    assert "git+" not in "".join(main)
+    torch = [line for line in release if line.startswith("torch==")]
+    assert [line for line in main if line.startswith("torch==")] == torch
+    # No wheel of the release's Petals is sent along.
+    assert "petals" not in read_pins("\n".join(main), {})
+    pins = tmp_path / "image-requirements.txt"
+    pins.write_text("\n".join(main))
+    context = BuildContext.of({}, None, pins)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(context.stream()))) as packed:
+        member = packed.extractfile("requirements.txt")
+        assert member is not None
+        assert member.read() == pins.read_bytes()
 
 
 def test_progress_of_dockers_builder() -> None:
@@ -243,6 +267,7 @@ def test_progress_of_podmans_builder() -> None:
         ("COPY a b", [], "write /x: no space left on device", "docker_disk_full"),
         ("RUN a", ["OSError: [Errno 28] No space left on device"], "returned 1", "docker_disk_full"),
         ("RUN a", ["  invalid peer certificate: UnknownIssuer"], "returned 1", "certificate"),
+        ("RUN a", ["  cause: Failed to fetch: https://github.com/x/y.tar.gz"], "1", "git_unreachable"),
         ("RUN a", ["Temporary failure in name resolution"], "returned 1", "no_network"),
         ("RUN a", ["  dns error: failed to lookup address"], "returned 1", "no_network"),
         ("RUN a", ["ProxyError('Cannot connect to proxy.'"], "returned 1", "no_network"),

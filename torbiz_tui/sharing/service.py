@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 
 from torbiz_tui.broadcast import Subscription
-from torbiz_tui.catalogue import RELEASE, ModelInfo
+from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, ExitReport, ServerRecord, ServerSpec
 from torbiz_tui.errors import TorbizError
@@ -137,8 +137,7 @@ class SharingService:
         `hub_token` where one is given. Raises UsageError for what cannot be served, TorbizError (`does_not_fit`) when not one block
         fits and the request does not say `anyway`.
         """
-        # The image holds the release alone.
-        channel = RELEASE if self._driver.name == "docker" else self._config.petals.channel
+        channel = self._config.petals.channel
         from torbiz_tui.catalogue import resolve_model
         from torbiz_tui.sharing.fitting import fitting_blocks
 

@@ -141,6 +141,16 @@ _IMAGE_BUILD = (
         source="uv, pip",
     ),
     Symptom(
+        id="build_github_unreachable",
+        code="git_unreachable",
+        title="Petals' main branch cannot be fetched.",
+        patterns=("failed to fetch: https://github.com",),
+        cause="github.com cannot be reached from the build, and PyPI has only Petals' release.",
+        remedy="Check the network and the proxies (HTTPS_PROXY), or set petals.channel to release.",
+        places=_BUILD,
+        source="uv",
+    ),
+    Symptom(
         id="build_no_network",
         code="no_network",
         title="The packages cannot be downloaded.",

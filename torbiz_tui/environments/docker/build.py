@@ -9,9 +9,11 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torbiz_tui import __version__
+from torbiz_tui.catalogue import RELEASE
 from torbiz_tui.config import Config
 from torbiz_tui.environments.docker.build_context import (
     BuildContext,
@@ -23,6 +25,7 @@ from torbiz_tui.environments.docker.build_output import BuildOutput
 from torbiz_tui.environments.docker.build_sources import BuildSources, build_sources
 from torbiz_tui.environments.docker.engine import Engine
 from torbiz_tui.environments.docker.image import (
+    LABEL_CHANNEL,
     LABEL_DIGEST,
     LABEL_VERSION,
     ImageState,
@@ -82,7 +85,11 @@ async def build_image(
                 "TORCH": image.torch_build(engine),
                 **sources.arguments,
             },
-            labels={LABEL_VERSION: __version__, LABEL_DIGEST: image.digest(engine)},
+            labels={
+                LABEL_VERSION: __version__,
+                LABEL_DIGEST: image.digest(engine),
+                LABEL_CHANNEL: image.channel,
+            },
             network_mode=network,
             platform=config.docker.platform or None,
         )
@@ -126,13 +133,32 @@ def _refused(error: TorbizError, output: BuildOutput) -> TorbizError:
 
 def _context(image: PetalsImage, sources: BuildSources, engine: Engine) -> BuildContext:
     wanted = Wanted(
-        pins=read_pins(requirements(), {"uv": uv_version()}),
+        pins=read_pins(requirements(image.channel), {"uv": uv_version()}),
         platform=image.platform(engine),
         torch=image.torch_build(engine),
     )
     return BuildContext.of(
-        local_packages(sources.folders, sources.indexes, wanted), sources.certificate
+        local_packages(sources.folders, sources.indexes, wanted),
+        sources.certificate,
+        _pins_file(image),
     )
+
+
+def _pins_file(image: PetalsImage) -> Path | None:
+    """The pins that are not those of the folder, written down for the context."""
+    if image.channel == RELEASE:
+        return None
+    file = image.paths.run / "image-requirements.txt"
+    try:
+        file.write_text(requirements(image.channel), encoding="utf-8")
+    except OSError as error:
+        raise TorbizError(
+            f"The file {file} cannot be written.",
+            why=f"{error.strerror}.",
+            remedy="Free some disk space or mend the permissions, then try again.",
+            code="run_not_writable",
+        ) from error
+    return file
 
 
 def _network(config: Config, engine: Engine, sources: BuildSources, report: Reporter) -> str | None:

@@ -9,12 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torbiz_tui.catalogue import RELEASE
+from torbiz_tui.environments.stack_pins import pins_text
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import bundled
 
 _CHUNK = 2**20
 _BLOCK = tarfile.BLOCKSIZE
-_PARTS = ("Dockerfile", "install.sh", "requirements.txt")
+_PINS = "requirements.txt"
+_PARTS = ("Dockerfile", "install.sh", _PINS)
+# Base images have no git, and a commit of GitHub is an archive too.
+_FROM_GIT = re.compile(r"git\+(https://github\.com/[^\s@]+)@([0-9a-f]{40})")
 
 
 def image_folder() -> Path:
@@ -22,7 +27,7 @@ def image_folder() -> Path:
     return bundled() / "images" / "petals"
 
 
-def inputs_digest(*, torch: str, base_image: str, platform: str) -> str:
+def inputs_digest(*, torch: str, base_image: str, platform: str, channel: str = RELEASE) -> str:
     """A name for what decides about the content of the image.
 
     Where packages come from (addresses, wheelhouse, certificates) is not part of it: the pins say
@@ -30,7 +35,8 @@ def inputs_digest(*, torch: str, base_image: str, platform: str) -> str:
     """
     digest = hashlib.sha256()
     for part in _PARTS:
-        digest.update((image_folder() / part).read_bytes() + b"\0")
+        text = requirements(channel) if part == _PINS else _text(part)
+        digest.update(text.encode() + b"\0")
     for value in (torch, base_image, platform):
         digest.update(value.encode() + b"\0")
     return digest.hexdigest()[:16]
@@ -43,9 +49,9 @@ def uv_version() -> str:
     return found[1]
 
 
-def requirements() -> str:
-    """The pins of the stack, as text."""
-    return _text("requirements.txt")
+def requirements(channel: str = RELEASE) -> str:
+    """The pins of the stack, as text; those of Petals' main branch name an archive of a commit."""
+    return _FROM_GIT.sub(r"\1/archive/\2.tar.gz", pins_text(channel))
 
 
 def _text(part: str) -> str:
@@ -66,14 +72,18 @@ class BuildContext:
     failure: TorbizError | None = field(default=None)
 
     @classmethod
-    def of(cls, packages: Mapping[str, Path], certificate: Path | None) -> BuildContext:
-        """The context with these packages and this file of certificates."""
+    def of(
+        cls, packages: Mapping[str, Path], certificate: Path | None, pins: Path | None = None
+    ) -> BuildContext:
+        """The context with these packages, this file of certificates, and other pins if given."""
         folder = image_folder()
         files = {part: folder / part for part in _PARTS}
         for sub in ("certificates", "wheelhouse"):
             files[f"{sub}/README.md"] = folder / sub / "README.md"
         for file in (*folder.glob("certificates/*.pem"), *folder.glob("certificates/*.crt")):
             files[f"certificates/{file.name}"] = file
+        if pins is not None:
+            files[_PINS] = pins
         if certificate is not None:
             files["certificates/configured.pem"] = certificate
         files |= {f"wheelhouse/{name}": file for name, file in packages.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from torbiz_tui.catalogue import RELEASE
 from torbiz_tui.config import Config
 from torbiz_tui.environments.docker.engine import Engine
 from torbiz_tui.errors import BlockedError
@@ -20,6 +21,7 @@ LABEL = "torbiz-tui"
 """Marks what is ours: images, and with `torbiz-tui.role=seeder` the container that hosts."""
 LABEL_VERSION = f"{LABEL}.version"
 LABEL_DIGEST = f"{LABEL}.inputs"
+LABEL_CHANNEL = f"{LABEL}.channel"
 LABEL_ROLE = f"{LABEL}.role"
 LABEL_SPEC = f"{LABEL}.spec"
 
@@ -37,7 +39,7 @@ class ImageState:
 
     `fresh`: built from the inputs that this program would build from now; `ours`: this program has
     built it (Torbiz Desktop's own image of the same tag, or one built by hand, it has not);
-    `version` the program's at that time.
+    `version` the program's at that time; `channel` that of the Petals in it.
     """
 
     tag: str
@@ -48,6 +50,7 @@ class ImageState:
     ours: bool
     version: str = ""
     digest: str = ""
+    channel: str = RELEASE
 
 
 class PetalsImage:
@@ -61,6 +64,11 @@ class PetalsImage:
     def tag(self) -> str:
         """The name that it is built under."""
         return self._config.docker.image
+
+    @property
+    def channel(self) -> str:
+        """Which Petals belongs into it: the release, or the main branch."""
+        return str(self._config.petals.channel)
 
     def platform(self, engine: Engine) -> str:
         """What it is built for, such as `linux/arm64`."""
@@ -103,6 +111,7 @@ class PetalsImage:
             torch=self.torch_build(engine),
             base_image=self._config.docker.base_image,
             platform=self.platform(engine),
+            channel=self.channel,
         )
 
     async def state(self, engine: Engine) -> ImageState | None:
@@ -126,6 +135,7 @@ class PetalsImage:
             ours=bool(digest),
             version=sanitize_line(str(labels.get(LABEL_VERSION, ""))),
             digest=digest,
+            channel=sanitize_line(str(labels.get(LABEL_CHANNEL) or RELEASE)),
         )
 
     async def build(self, engine: Engine, report: Reporter, *, no_cache: bool = False) -> None:

@@ -59,8 +59,11 @@ class ImageStep(Step):
                 f"{found}, but not by this program; do this step again to build its own"
             )
         if not state.fresh:
+            other = "other inputs than now"
+            if state.channel != self._image.channel:
+                other = f"Petals' channel {state.channel}, not {self._image.channel}"
             return CheckResult.missing(
-                f"{found} by version {state.version} from other inputs than now: to be rebuilt"
+                f"{found} by version {state.version} from {other}: to be rebuilt"
             )
         return CheckResult.ready(f"{found} by version {state.version}")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torbiz_tui.catalogue import MAIN
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import ServerRecord, ServerSpec
 from torbiz_tui.environments.docker.container import LOG_NAME, ContainerPlan
@@ -113,7 +114,16 @@ class Launch:
         await remove_container(engine, left.id)
 
     async def _require_image(self, engine: Engine) -> None:
-        if await self._image.state(engine) is None:
+        state = await self._image.state(engine)
+        if state is not None and state.ours and self._image.channel == MAIN != state.channel:
+            raise TorbizError(
+                "The Docker image holds Petals' release, and petals.channel is main.",
+                why=f"{state.tag} was built before that was set.",
+                remedy="Run Setup again (F1, or `torbiz-tui setup`): it rebuilds the image. Or set"
+                " petals.channel to release.",
+                code="image_outdated",
+            )
+        if state is None:
             raise TorbizError(
                 "Docker image not found.",
                 why=f"There is no image {self._image.tag} on {engine.facts.sentence()}.",

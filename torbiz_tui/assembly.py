@@ -111,6 +111,7 @@ class Services:
             self.engines or EngineFinder(self.config.docker),
             self.config.docker,
             self.image or PetalsImage(self.paths, self.config),
+            paths=self.paths,
             stop_grace_s=self.config.share.stop_grace_s,
         )
 

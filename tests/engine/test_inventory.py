@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pexpect
@@ -16,6 +17,7 @@ from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.inventory import DockerInventory, Overview
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.paths import Paths
 
 pytestmark = pytest.mark.engine
 Run = Callable[..., str]
@@ -55,10 +57,10 @@ def run(client: docker.DockerClient, image: str) -> Iterator[Run]:
     """Starts a container from our image, with the seeder's label unless `labels` are given."""
     started = []
 
-    def start(name: str, labels: dict[str, str] | None = None) -> str:
+    def start(name: str, labels: dict[str, str] | None = None, says: str = "") -> str:
         made = client.containers.run(
             image,
-            SLEEP,
+            ["echo", says] if says else SLEEP,
             name=name,
             detach=True,
             network_mode="none",
@@ -156,6 +158,19 @@ async def test_a_container_is_stopped_gracefully_and_removed(
         client.containers.get(config.container)
     with pytest.raises(TorbizError, match="There is no container"):
         await inventory.stop_container()
+
+
+async def test_the_rest_of_its_log_is_kept_when_a_container_is_removed(
+    config: DockerConfig, run: Run, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    paths = Paths(tmp_path / "home")
+    paths.ensure()
+    inventory = DockerInventory(EngineFinder(config), config, paths=paths)
+    run(config.container, says="its last words")
+    client.containers.get(config.container).wait()
+    await inventory.remove_container()
+    assert "its last words" in (paths.logs / "container.log").read_text()
+    inventory.close()
 
 
 async def test_a_paused_container_goes_on(

@@ -23,7 +23,9 @@ from torbiz_tui.logs.sanitizing import sanitize_line
 if TYPE_CHECKING:
     from docker import DockerClient
 
-_CONTAINER_ROLES = ("seeder", ROLE_PROBE)
+_ROLE_SEEDER = "seeder"
+_CONTAINER_ROLES = (_ROLE_SEEDER, ROLE_PROBE)
+_NEVER_RAN = "created"
 _SHORT_ID = 12
 _UNTAGGED = "<none>:<none>"
 
@@ -42,7 +44,10 @@ class Owner(StrEnum):
 
 @dataclass(frozen=True)
 class ContainerInfo:
-    """A container. `state` is the engine's word, `status` its sentence (`Up 3 minutes`)."""
+    """A container. `state` is the engine's word, `status` its sentence (`Up 3 minutes`).
+
+    `hosted` says whether a server ran in it, so that its log belongs into container.log.
+    """
 
     name: str
     id: str
@@ -53,6 +58,7 @@ class ContainerInfo:
     created_at: float
     owner: Owner
     bytes: int | None = None
+    hosted: bool = False
 
     @property
     def running(self) -> bool:
@@ -192,16 +198,19 @@ def _container(
         entry["Id"]: int(entry.get("SizeRw") or 0)
         for entry in (usage or {}).get("Containers") or ()
     }
+    state = sanitize_line(str(listed.get("State", ""))).lower()
+    hosts = owner is Owner.NAMED or labels.get(LABEL_ROLE) == _ROLE_SEEDER
     return ContainerInfo(
         name=sanitize_line(name),
         id=listed["Id"],
         image=sanitize_line(str(listed.get("Image", ""))),
         image_id=listed.get("ImageID", ""),
-        state=sanitize_line(str(listed.get("State", ""))).lower(),
+        state=state,
         status=sanitize_line(str(listed.get("Status", ""))),
         created_at=_seconds(listed.get("Created")),
         owner=owner,
         bytes=sizes.get(listed["Id"]),
+        hosted=hosts and state != _NEVER_RAN,
     )
 
 

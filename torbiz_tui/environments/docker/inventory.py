@@ -31,6 +31,7 @@ from torbiz_tui.environments.docker.holdings import (
     read_holdings,
 )
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.paths import Paths
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -99,12 +100,15 @@ class DockerInventory:
         config: DockerConfig,
         image: PetalsImage | None = None,
         *,
+        paths: Paths | None = None,
         stop_grace_s: float = ShareConfig.stop_grace_s,
     ) -> None:
+        """`paths` tells where the log of a container is kept when it is removed; None: nowhere."""
         self._finder = finder
         self._grace_s = math.ceil(stop_grace_s)
         self.config = config
         self._image = image
+        self._paths = paths
 
     async def overview(self) -> Overview:
         """All that the engine holds; sizes are left out when the engine is slow to count them."""
@@ -200,7 +204,7 @@ class DockerInventory:
             await self._container_call(name, lambda api: api.unpause(name), "waking the container")
 
     async def remove_container(self, name: str = "") -> None:
-        """Remove a container of ours that has ended.
+        """Remove a container of ours that has ended; the rest of its log is kept before.
 
         Raises as `stop_container` does, and TorbizError (`in_use`) when it still runs.
         """
@@ -212,6 +216,10 @@ class DockerInventory:
                 remedy="Stop it first.",
                 code="in_use",
             )
+        if box.hosted and self._paths is not None and self._paths.logs.is_dir():
+            from torbiz_tui.environments.docker.container_log import copy_rest
+
+            await copy_rest(self._finder, self._paths, box.id, box.name)
         await self._container_call(
             name, lambda api: api.remove_container(name), "removing the container"
         )

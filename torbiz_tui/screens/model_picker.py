@@ -54,6 +54,8 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
     ModelPicker OptionList {
         height: auto;
         max-height: 10;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
         border: none;
         padding: 0;
         background: transparent;
@@ -208,6 +210,10 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         fit = self._fits.get(model.name)
         parts: list[tuple[str, str]] = []
         notes = list(model.demands)
+        if model.source == self._hosted:
+            notes.append("shared by this machine")
+        if self._current in (model.name, model.source):
+            notes.append("chosen now")
         # The mark says that already.
         notes.append(model.note.removesuffix(with_channel("", MAIN)))
         if fit is not None:
@@ -215,10 +221,6 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
             parts.append((f"{fit_words(fit)},".ljust(widest + 2), _FIT_STYLES[fit.verdict]))
         else:
             notes.insert(0, f"{model.num_blocks} blocks")
-        if model.source == self._hosted:
-            notes.append("shared by this machine")
-        if self._current in (model.name, model.source):
-            notes.append("chosen now")
         width = max(len(each.name) for each in self._models) + 2
         text = ", ".join(note for note in notes if note)
         return Content.assemble(model.name.ljust(width), *parts, (text, "dim"))

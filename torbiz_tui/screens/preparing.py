@@ -10,6 +10,7 @@ from textual import on, work
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import ModeScreen
+from torbiz_tui.sharing.draft import JOIN, NEW
 from torbiz_tui.threads import call_abandonable
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.share_form import ShareForm
@@ -190,21 +191,21 @@ class PreparingScreen(ModeScreen):
             self.workers.cancel_group(self, group)
 
     def _look_at_chosen_swarm(self) -> None:
-        request = self.form.request()
-        if request is None or self.form.info is None:
-            return
         draft = self.form.draft()
-        wanted = (draft.swarm, request.model, request.dht_prefix, *request.initial_peers)
+        wanted = (draft.model, draft.swarm, draft.peers if draft.swarm == JOIN else "")
         if wanted == self._looked_at:
             return
-        self._looked_at = wanted
         self.workers.cancel_group(self, "coverage")
         self.form.show_coverage("")
-        if request.new_swarm and not draft.known_swarm:
+        request = self.form.request()
+        known = request is not None and self.form.info is not None
+        self._looked_at = wanted if known else ()
+        if not known or draft.swarm == NEW:
             return
         if not self.services.can_ask:
             self.form.show_coverage("Who serves what can be looked at once Setup (F1) is done.")
             return
+        assert request is not None
         self._look_at_swarm(request)
 
     @work(group="coverage", exclusive=True, exit_on_error=False)
@@ -224,7 +225,7 @@ class PreparingScreen(ModeScreen):
                 return
             snapshot = await look_once(self.chosen_monitor(request), request.model, tell)
         except TorbizError as error:
-            self.form.show_coverage(f"It could not be looked at. {error}", doubtful=True)
+            self.form.show_coverage(error.what, doubtful=True)
             return
         own = peers_of(self.services.sharing.state.addresses)
         self.form.show_coverage(own_left_out(snapshot, own))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -14,8 +13,8 @@ from textual.widgets import Button
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import as_torbiz_error
-from torbiz_tui.screens.preparing import PreparingScreen
 from torbiz_tui.screens.question import QuestionScreen
+from torbiz_tui.screens.starting import StartingScreen
 from torbiz_tui.sharing.state import Phase
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.share_form import ShareForm
@@ -29,12 +28,9 @@ if TYPE_CHECKING:
     from torbiz_tui.troubleshooting.symptom import Explanation
 
 _TICK_S = 1.0
-NAME_TAKEN = "container_name_taken"
-DOES_NOT_FIT = "does_not_fit"
-PICKLED = "pickled_weights"
 
 
-class ShareScreen(PreparingScreen):
+class ShareScreen(StartingScreen):
     """A form while nothing is shared, otherwise the server as it is."""
 
     MODE = "share"
@@ -48,10 +44,7 @@ class ShareScreen(PreparingScreen):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._request: ShareRequest | None = None
-        self._started_as: ServerSpec | None = None
         self._filled_from: ServerSpec | None = None
-        self._starting = False
         self._editing = False
         self._shown_phase: Phase | None = None
         self._shown_problem: Explanation | None = None
@@ -95,14 +88,14 @@ class ShareScreen(PreparingScreen):
             panel.show(state)
         if changed and show_form:
             form.set_running(running=state.active)
-            if self._starting:
+            if self.starting:
                 form.set_starting(starting=True)
             self.look_at_machine()
             self.form_changed()
         elif changed:
             self.stop_looking()
         if failed_now and self.is_current:
-            self._ask_about_pickled(state)
+            self.ask_about_pickled(state)
         if changed:
             self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
         if changed or state.problem is not self._shown_problem:
@@ -180,101 +173,12 @@ class ShareScreen(PreparingScreen):
 
     @on(ShareForm.Submitted)
     def _submitted(self, event: ShareForm.Submitted) -> None:
-        if self._starting:
+        if self.starting:
             return
         if self.services.sharing.state.active:
             self._check_restart(event.request)
         else:
-            self._begin(event.request, from_form=True)
-
-    def _begin(self, request: ShareRequest, *, from_form: bool = False) -> None:
-        if not self._starting:
-            self._start(request, from_form=from_form)
-
-    @work(group="start", exit_on_error=False)
-    async def _start(
-        self, request: ShareRequest, *, replace: bool = False, from_form: bool = False
-    ) -> None:
-        await self._launch(request, replace=replace, from_form=from_form)
-
-    async def _launch(
-        self, request: ShareRequest, *, replace: bool = False, from_form: bool = False
-    ) -> None:
-        self._starting = True
-        self.form.set_starting(starting=True)
-        self.notice.close()
-        sharing = self.services.sharing
-        try:
-            if from_form:
-                request = await self.placed(request)
-            self._request = request
-            await sharing.start(request, replace=replace, hub_token=self.form.hub_token)
-            self._started_as = sharing.state.spec
-        except TorbizError as error:
-            if error.code == NAME_TAKEN:
-                self._ask_to_replace(request, error)
-            elif error.code == DOES_NOT_FIT:
-                self._ask_to_share_anyway(request, error)
-            else:
-                self._refused(error)
-        finally:
-            self._starting = False
-            self.form.set_starting(starting=False)
-
-    def _refused(self, error: TorbizError) -> None:
-        """Say it at its field where it has one that can be seen."""
-        if not self.form.display or not self.form.show_error(error):
-            self.report(error)
-
-    def _ask_to_replace(self, request: ShareRequest, error: TorbizError) -> None:
-        def answered(remove: bool | None) -> None:
-            if remove:
-                self._start(request, replace=True)
-            else:
-                self.report(error)
-
-        question = QuestionScreen(
-            f"{error.what}\n{error.why}\n\nRemove that container and start?",
-            yes="Remove it and start",
-            no="Leave it",
-        )
-        self.app.push_screen(question, answered)
-
-    def _ask_to_share_anyway(self, request: ShareRequest, error: TorbizError) -> None:
-        def answered(share: bool | None) -> None:
-            if share:
-                self._start(replace(request, anyway=True))
-            else:
-                self.report(error)
-
-        question = QuestionScreen(
-            f"{error.what}\n{error.why}\n\nShare one block all the same?",
-            yes="Share one block",
-            no="Leave it",
-        )
-        self.app.push_screen(question, answered)
-
-    def _ask_about_pickled(self, state: SharingState) -> bool:
-        """Ask where the server has ended because its weights could run code; False if not."""
-        from torbiz_tui.sharing.downloads import download_failure
-
-        report, request = state.exit_report, self._as_it_ran(state)
-        failed = download_failure(report.last_lines) if report is not None else None
-        if failed is None or failed.code != PICKLED or request is None or request.allow_pickled:
-            return False
-
-        def answered(load: bool | None) -> None:
-            if load:
-                self._begin(replace(request, allow_pickled=True))
-
-        question = QuestionScreen(
-            f"{failed.what}\n{failed.why}\n\nLoad what may run code of its owner on this machine?"
-            " Only if you trust that owner.",
-            yes="Load it",
-            no="Leave it",
-        )
-        self.app.push_screen(question, answered)
-        return True
+            self.begin(event.request, from_form=True)
 
     @work(group="command", exclusive=True, exit_on_error=False)
     async def action_show_command(self) -> None:
@@ -307,12 +211,12 @@ class ShareScreen(PreparingScreen):
     @on(Button.Pressed, "#retry")
     def action_retry(self) -> None:
         """Start again as before; as the form says when this app did not start it."""
-        if self._ask_about_pickled(self.services.sharing.state):
+        if self.ask_about_pickled(self.services.sharing.state):
             return
-        if self._request is not None:
-            self._begin(self._request)
+        if self.request is not None:
+            self.begin(self.request)
         elif (request := self.form.checked()) is not None:
-            self._begin(request, from_form=True)
+            self.begin(request, from_form=True)
         else:
             self._edit()
 
@@ -323,8 +227,8 @@ class ShareScreen(PreparingScreen):
         """Open the form as the server was started; it goes on meanwhile."""
         state = self.services.sharing.state
         spec = state.spec
-        if spec is not None and spec not in (self._filled_from, self._started_as):
-            request = self._as_it_ran(state)
+        if spec is not None and spec not in (self._filled_from, self.started_as):
+            request = self.as_it_ran(state)
             if request is not None:
                 self.form.fill(request, running=state.active)
             self._filled_from = spec
@@ -340,16 +244,6 @@ class ShareScreen(PreparingScreen):
         self._editing = True
         self.sharing_changed(self.services.sharing.state)
 
-    def _as_it_ran(self, state: SharingState) -> ShareRequest | None:
-        """What the server was asked to be; of one that another program started, what it is."""
-        from torbiz_tui.sharing.request import request_of
-
-        if state.spec is None:
-            return self._request
-        if self._request is not None and state.spec == self._started_as:
-            return self._request
-        return request_of(state.spec)
-
     @work(group="start", exit_on_error=False)
     async def _check_restart(self, request: ShareRequest) -> None:
         """Say what a restart would change, and ask; what cannot be served is refused before."""
@@ -360,9 +254,9 @@ class ShareScreen(PreparingScreen):
             request = await self.placed(request)
             await sharing.plan(request, hub_token=self.form.hub_token)
         except TorbizError as error:
-            self._refused(error)
+            self.refused(error)
             return
-        before = self._as_it_ran(sharing.state)
+        before = self.as_it_ran(sharing.state)
         changed = changes(before, request, sharing.state.blocks) if before is not None else []
         if self.form.hub_token:
             changed.append("a token for the hub is given")
@@ -382,13 +276,13 @@ class ShareScreen(PreparingScreen):
     @work(group="start", exit_on_error=False)
     async def _restart(self, request: ShareRequest) -> None:
         """Stop as always, then start with the new settings."""
-        self._starting, self._editing = True, False
+        self.starting, self._editing = True, False
         self.sharing_changed(self.services.sharing.state)
         try:
             report = await self.services.sharing.stop()
-            await self._launch(request)
+            await self.launch(request)
         finally:
-            self._starting = False
+            self.starting = False
         if report is not None and report.killed:
             self.notice.show_error(as_torbiz_error(TorbizError(report.sentence())))
 

@@ -70,12 +70,11 @@ def outlook(
         )
     if asked is not None:
         return Outlook(
-            f"{asked} of {total} blocks: {memory_text(fit.needs.total(asked))} of"
-            f" {memory_text(fit.place.free or 0)} free on {fit.place.title}"
+            f"{asked} of {total} blocks: {memory_text(fit.needs.total(asked))} of {_memory(fit)}"
         )
     taken = f"all {total}" if model.demo or fit.verdict == "whole" else f"{fit.blocks} of {total}"
     about = "" if fit.place.kind == "cpu" or model.demo else "about "
-    return Outlook(f"auto: {about}{taken} blocks; {_free(fit)}")
+    return Outlook(f"auto: {about}{taken}; {_free(fit)}")
 
 
 def fit_words(fit: Fit) -> str:
@@ -112,9 +111,16 @@ def _short(word: str) -> str:
 
 def _free(fit: Fit) -> str:
     return (
-        f"{memory_text(fit.place.free or 0)} free on {fit.place.title},"
-        f" {fit.reserve_percent}% kept back, {memory_text(fit.needs.per_block)} a block"
+        f"{_memory(fit)}, {fit.reserve_percent}% kept back,"
+        f" {memory_text(fit.needs.per_block)} a block"
     )
+
+
+def _memory(fit: Fit) -> str:
+    """What is free, and where that is not plain."""
+    place = fit.place
+    where = "" if place.kind == "cpu" else f" on {place.title}"
+    return f"{memory_text(place.free or 0)} free{where}"
 
 
 def _blocks(count: int) -> str:

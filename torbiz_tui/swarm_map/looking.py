@@ -61,8 +61,9 @@ def coverage_line(snapshot: Snapshot) -> str:
     if coverage.missing:
         return f"blocks {_served(coverage)} served, {_lacking(coverage.missing)}"
     if coverage.single:
-        alone = _ranges(coverage.single)
-        return f"all {total} blocks served, {alone} by one server alone"
+        if coverage.single == ((0, total),):
+            return f"all {total} blocks served, none by more than one server"
+        return f"all {total} blocks served, {_ranges(coverage.single)} by one server alone"
     return f"all {total} blocks served, each by {coverage.redundancy} servers or more"
 
 

@@ -133,7 +133,7 @@ class ShareForm(Vertical):
                 "Address",
                 Input(
                     draft.peers,
-                    placeholder="torbiz1-… or /ip4/…/tcp/…/p2p/… (several: with blanks between)",
+                    placeholder="an invite code, or /ip4/…/tcp/…/p2p/…",
                     id="peers",
                     compact=True,
                 ),
@@ -361,6 +361,12 @@ class ShareForm(Vertical):
         request = self.checked()
         if request is not None:
             self.post_message(self.Submitted(request))
+
+    @on(Select.Changed, "#swarm")
+    def _swarm_chosen(self) -> None:
+        self._told_change()
+        if self.query_one("#swarm").has_focus and self._choice("swarm") == JOIN:
+            self.query_one("#peers").focus()
 
     @on(Select.Changed)
     @on(Input.Changed)

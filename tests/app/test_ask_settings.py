@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widgets import Input, Select, TextArea
 
 from tests.app.conftest import app_of
-from tests.app.fakes import FakeServices
+from tests.app.fakes import FakeServices, fake_services
 from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.inference.events import GenerateOptions, Message
 
@@ -81,3 +81,17 @@ async def test_a_model_by_name_is_loaded_here_without_a_swarm(services: FakeServ
         await pilot.press(*"owner/other", "enter")
         await until_shown(pilot, "owner/other · local, no swarm")
         assert (services.inference.model, services.inference.local) == ("owner/other", True)
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "12.3 tokens/s")
+    await services.close()
+
+    # Where it is asked stays with the conversation when the program is begun anew.
+    again = fake_services(services.paths.home)
+    async with app_of(again).run_test(size=(80, 24)) as pilot:
+        await until_gone(pilot, "local, no swarm")
+        await pilot.press("ctrl+l")
+        await until_shown(pilot, "go")
+        await pilot.press("enter")
+        await until_shown(pilot, "owner/other · local, no swarm")
+        assert (again.inference.model, again.inference.local) == ("owner/other", True)
+    await again.close()

@@ -146,7 +146,7 @@ class Scene:
     def build(self, config: Config, paths: Paths) -> Services:
         """Services of this scene."""
         self.config = config
-        self.inference = ScriptedInference(config.model, self.events)
+        self.inference = ScriptedInference(config.model, self.events, local=config.ask.local)
         self.sharing = ScriptedSharing(config, self.becomes)
         self.sharing.state = self.state
         self.sharing.refusal = self.refusal

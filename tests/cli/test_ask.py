@@ -188,6 +188,14 @@ def test_going_on_asks_the_last_conversation_as_it_was_asked(scene: Scene, capsy
     assert capsys.readouterr().err == ""
 
 
+def test_going_on_asks_where_it_was_asked(scene: Scene) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--demo", "--local", "one"]) == 0
+    assert main(["ask", "--demo", "--continue", "two"]) == 0
+    assert scene.inference is not None
+    assert scene.inference.local
+
+
 def test_there_is_nothing_to_go_on_with(scene: Scene, capsys: Capture) -> None:
     assert main(["ask", "--demo", "-c", "hi"]) == 2
     assert "There is no conversation to go on with." in capsys.readouterr().err

@@ -122,6 +122,28 @@ async def test_an_older_file_is_upgraded_with_what_is_in_it(
         assert db.execute("SELECT DISTINCT extra FROM turns").fetchall() == [("new",)]
 
 
+async def test_where_a_conversation_was_asked_is_kept_also_from_an_older_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(history_schema, "UPGRADES", UPGRADES[:1])
+        db = open_database(file)
+        for swarm in ("local, no swarm", "public"):
+            db.execute(
+                "INSERT INTO conversations (title, model, swarm, system_prompt, options,"
+                " created_at, updated_at) VALUES ('', 'm', ?, '', '{}', 1, 1)",
+                (swarm,),
+            )
+        db.close()
+    upgraded = History.open(file)
+    assert [(await upgraded.load(number)).local for number in (1, 2)] == [True, False]
+    await upgraded.set_settings(2, local=True)
+    await upgraded.close()
+    again = History.open(file)
+    assert (await again.load(2)).local
+    await again.close()
+
+
 async def test_an_upgrade_that_fails_changes_nothing(
     history: History, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,12 @@ class _Asking:
         else:
             self._need_model()
             new = Conversation(
-                0, "", inference.model, system_prompt=ask.system_prompt, options=options
+                0,
+                "",
+                inference.model,
+                system_prompt=ask.system_prompt,
+                options=options,
+                local=inference.local,
             )
             chat = Chat(inference, history, new)
         self._chat = chat
@@ -161,13 +166,16 @@ class _Asking:
         """Ask as the conversation does, but for what the options say."""
         now, ask, given = chat.conversation, self._services.config.ask, self._given
         model = self._services.inference.model if "model" in given else now.model
-        self._services.inference.choose(model or self._services.inference.model)
+        inference = self._services.inference
+        local = inference.local if "ask.local" in given else now.local
+        inference.choose(model or inference.model, local=local)
         self._need_model()
         changes = {name: getattr(ask, name) for name in _OPTIONS if f"ask.{name}" in given}
         system = ask.system_prompt if "ask.system_prompt" in given else now.system_prompt
         options = replace(now.options, **changes)
-        if (model, system, options) != (now.model, now.system_prompt, now.options):
-            await chat.change(model=model, system_prompt=system, options=options)
+        before = (now.model, now.system_prompt, now.options, now.local)
+        if (model, system, options, local) != before:
+            await chat.change(model=model, system_prompt=system, options=options, local=local)
 
 
 def _generator(events: AsyncIterator[Any]) -> AsyncGenerator[object, None]:

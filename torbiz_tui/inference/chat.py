@@ -172,6 +172,7 @@ class Chat:
         model: str | None = None,
         system_prompt: str | None = None,
         options: GenerateOptions | None = None,
+        local: bool | None = None,
     ) -> None:
         """Change how the next questions are asked; None leaves as it is."""
         now = self.conversation
@@ -181,6 +182,7 @@ class Chat:
                 model=now.model if model is None else model,
                 system_prompt=now.system_prompt if system_prompt is None else system_prompt,
                 options=options or now.options,
+                local=now.local if local is None else local,
             )
         )
 

@@ -60,7 +60,8 @@ class Conversation:
     """A conversation as it is shown: `turns` is the path that is chosen through the tree.
 
     `tree` holds all turns, oldest first, where they were asked for (an export needs them). An id
-    of 0 is a draft: it is stored with its first question.
+    of 0 is a draft: it is stored with its first question. `local`: the model is asked in this
+    machine's memory, without a swarm.
     """
 
     id: int
@@ -74,6 +75,7 @@ class Conversation:
     updated_at: float = 0.0
     deleted: bool = False
     tree: tuple[Turn, ...] = ()
+    local: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def to_json(conversation: Conversation) -> str:
         "title": conversation.title,
         "model": conversation.model,
         "swarm": conversation.swarm,
+        "local": conversation.local,
         "system_prompt": conversation.system_prompt,
         "options": asdict(conversation.options),
         "created_at": _iso(conversation.created_at),

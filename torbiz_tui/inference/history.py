@@ -132,6 +132,7 @@ class History:
         system_prompt: str | None = None,
         options: GenerateOptions | None = None,
         swarm: str | None = None,
+        local: bool | None = None,
     ) -> None:
         """Change how the next questions are asked; None leaves as it is."""
         given = {
@@ -139,6 +140,7 @@ class History:
             "system_prompt": None if system_prompt is None else storable(system_prompt),
             "options": None if options is None else options_text(options),
             "swarm": swarm,
+            "local": local,
         }
         await self._change(
             conversation_id, **{name: value for name, value in given.items() if value is not None}

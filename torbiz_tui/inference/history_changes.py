@@ -28,8 +28,8 @@ def _create(db: sqlite3.Connection, conversation: Conversation) -> int:
     now = time.time()
     cursor = db.execute(
         "INSERT INTO conversations"
-        " (title, model, swarm, system_prompt, options, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (title, model, swarm, system_prompt, options, created_at, updated_at, local)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             conversation.title,
             conversation.model,
@@ -38,6 +38,7 @@ def _create(db: sqlite3.Connection, conversation: Conversation) -> int:
             options_text(conversation.options),
             conversation.created_at or now,
             now,
+            conversation.local,
         ),
     )
     assert cursor.lastrowid is not None

@@ -17,7 +17,7 @@ TURN_COLUMNS = (
 _TURN_FIELDS = TURN_COLUMNS.split(", ")
 
 CONVERSATION_COLUMNS = (
-    "id, title, model, swarm, system_prompt, options, created_at, updated_at, deleted_at"
+    "id, title, model, swarm, system_prompt, options, created_at, updated_at, deleted_at, local"
 )
 
 
@@ -39,6 +39,7 @@ def conversation_of(row: Sequence[Any]) -> Conversation:
         created_at=row[6],
         updated_at=row[7],
         deleted=row[8] is not None,
+        local=bool(row[9]),
     )
 
 

@@ -128,6 +128,11 @@ UPGRADES: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        "ALTER TABLE conversations ADD COLUMN local INTEGER NOT NULL DEFAULT 0",
+        # Until then only the name of the swarm told it, that of the first question.
+        "UPDATE conversations SET local = 1 WHERE swarm = 'local, no swarm'",
+    ),
 )
 
 

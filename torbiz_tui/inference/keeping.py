@@ -170,7 +170,11 @@ class Keeping:
     async def _store_settings(self) -> bool:
         now = self.conversation
         storing = self._history.set_settings(
-            now.id, model=now.model, system_prompt=now.system_prompt, options=now.options
+            now.id,
+            model=now.model,
+            system_prompt=now.system_prompt,
+            options=now.options,
+            local=now.local,
         )
         stored = await self._try(_done(storing)) is not None
         self._settings_changed = not stored

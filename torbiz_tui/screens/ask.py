@@ -124,7 +124,7 @@ class AskScreen(TalkingScreen):
         """The conversation goes on with another model."""
         inference = self.services.inference
         self.talk.local = inference.local
-        self._change(self.talk, model=inference.model)
+        self._change(self.talk, model=inference.model, local=inference.local)
         self.view.show_welcome(self._welcome())
         self.view.update_talk(self.model_name)
 
@@ -267,8 +267,11 @@ class AskScreen(TalkingScreen):
         model: str | None = None,
         system_prompt: str | None = None,
         options: GenerateOptions | None = None,
+        local: bool | None = None,
     ) -> None:
-        await talk.chat.change(model=model, system_prompt=system_prompt, options=options)
+        await talk.chat.change(
+            model=model, system_prompt=system_prompt, options=options, local=local
+        )
 
     # What the person does
 

@@ -11,7 +11,7 @@ from textual import on, work
 
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import GenerateOptions
-from torbiz_tui.screens.answering import LOCAL, AnsweringScreen, swarm_name
+from torbiz_tui.screens.answering import AnsweringScreen, swarm_name
 from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.base import as_torbiz_error
 
@@ -70,7 +70,13 @@ class TalkingScreen(AnsweringScreen):
             ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, tuple(ask.stop)
         )
         draft = Conversation(
-            0, "", inference.model, swarm_name(self.services), ask.system_prompt, options
+            0,
+            "",
+            inference.model,
+            swarm_name(self.services),
+            ask.system_prompt,
+            options,
+            local=inference.local,
         )
         return self.talk_of(draft)
 
@@ -80,7 +86,7 @@ class TalkingScreen(AnsweringScreen):
         from torbiz_tui.screens.ask_talk import Talk
 
         chat = Chat(self.services.inference, self.services.history, conversation)
-        return Talk(chat, self, local=conversation.swarm == LOCAL)
+        return Talk(chat, self, local=conversation.local)
 
     # Answers
 

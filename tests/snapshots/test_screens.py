@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.app.conftest import MODELS
+from tests.app.conftest import MACHINE, MODELS
 from tests.app.fakes import FakeServices, fake_services, step
 from tests.app.seeing import until_shown
-from torbiz_tui import catalogue
+from torbiz_tui import catalogue, hardware
 from torbiz_tui.app import TorbizApp
 from torbiz_tui.inference.events import Hop, Route
 from torbiz_tui.setup.step import CheckResult
@@ -36,6 +36,7 @@ Compare = Callable[..., bool]
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServices:
     monkeypatch.setattr(catalogue, "known_models", lambda paths: list(MODELS))
+    monkeypatch.setattr(hardware, "look", lambda: MACHINE)
     # Colours are those of any terminal, not of the one that the tests run in.
     monkeypatch.setattr("textual.constants.COLOR_SYSTEM", "truecolor")
     # A blinking cursor would be there in one picture and not in the next.
@@ -67,7 +68,7 @@ def test_setup(snap_compare: Compare, shown: FakeServices, size: tuple[int, int]
 @pytest.mark.parametrize("size", SIZES)
 def test_share(snap_compare: Compare, shown: FakeServices, size: tuple[int, int]) -> None:
     app = TorbizApp(shown.typed(), "share")
-    assert snap_compare(app, terminal_size=size, run_before=scene("8 blocks"))
+    assert snap_compare(app, terminal_size=size, run_before=scene("auto: all 8", "$ docker run"))
 
 
 @pytest.mark.parametrize("size", SIZES)

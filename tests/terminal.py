@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 import pexpect
-import psutil
 import pyte
 
 
@@ -106,11 +105,14 @@ class Terminal:
 
     def hang_up(self, timeout_s: float = 15.0) -> None:
         """Take the terminal away, as a closed window does; returns when the program has ended."""
-        os.close(self._child.child_fd)
-        # That it is closed is told to pexpect, which would close the number again.
-        self._child.child_fd = -1
-        self._child.closed = True
-        psutil.Process(self.pid).wait(timeout_s)
+        terminal = self._child.ptyproc
+        terminal.fileobj.close()
+        # Otherwise it would be closed again, when its number may be another file's.
+        terminal.fd, terminal.closed = -1, True
+        deadline = time.perf_counter() + timeout_s
+        while self._child.isalive():
+            assert time.perf_counter() < deadline, "it did not end"
+            time.sleep(0.02)
 
     def close(self) -> None:
         """End it at once."""

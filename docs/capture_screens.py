@@ -76,7 +76,9 @@ async def capture(home: Path, *, docker: bool) -> None:
         await until(pilot, "This machine is ready")
         await save(pilot, "setup-docker" if docker else "setup")
         await pilot.press("f2")
-        await until(pilot, "Start sharing")
+        await until(pilot, "Start sharing", "auto: all 8", "$ …/python")
+        if not docker:
+            await save(pilot, "share-form")
         await pilot.press("ctrl+s")
         await until(pilot, "Sharing torbiz-demo")
         if docker:

@@ -46,6 +46,7 @@ _INTRO_RUNNING = (
 _START, _RESTART = "Start sharing", "Restart with these"
 # Fewer rows do not hold all fields with space between them.
 _ROOMY = 30
+_FOOT_ROWS = 2
 _FIELD_OF_CODE = {
     "no_model": "model",
     "model_not_found": "model",
@@ -66,7 +67,7 @@ class ShareForm(Vertical):
 
     DEFAULT_CSS = """
     ShareForm { height: 1fr; padding: 1 2 0 2; }
-    ShareForm #fields { height: 1fr; scrollbar-size-vertical: 1; }
+    ShareForm #fields { height: auto; scrollbar-size-vertical: 1; }
     ShareForm Input, ShareForm Select { width: 1fr; max-width: 60; }
     ShareForm Field Label { width: 15; }
     ShareForm Field .hint { width: 1fr; text-overflow: ellipsis; text-wrap: nowrap; }
@@ -79,8 +80,11 @@ class ShareForm(Vertical):
     ShareForm.-dense #intro { display: none; }
     ShareForm #field-peers { display: none; }
     ShareForm #field-peers.-chosen { display: block; }
-    ShareForm #start { padding: 0 1; margin: 0 0 0 15; }
-    ShareForm #foot { height: auto; }
+    ShareForm #start { padding: 0 1; }
+    ShareForm #foot { height: auto; margin: 1 0 0 0; }
+    ShareForm #start { margin: 0 0 1 15; }
+    ShareForm.-dense #foot { margin: 0; }
+    ShareForm.-dense #start { margin: 0 0 0 15; }
     ShareForm #preview {
         height: 1; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap;
     }
@@ -375,6 +379,7 @@ class ShareForm(Vertical):
             return
         draft = self.draft()
         self.query_one("#field-peers").set_class(draft.swarm == JOIN, "-chosen")
+        self._fit_in()
         self._take_from_swarm(draft)
         self.query_one(MoreSettings).show(self.draft())
         self.post_message(self.Changed())
@@ -399,7 +404,12 @@ class ShareForm(Vertical):
 
     def _fit_in(self) -> None:
         cramped = self.app.size.height < _ROOMY
-        self.set_class(cramped and self.query_one(MoreSettings).opened, "-dense")
+        joining = self._choice("swarm") == JOIN
+        dense = cramped and (joining or self.query_one(MoreSettings).opened)
+        self.set_class(dense, "-dense")
+        # The foot follows the fields, and stays in sight where they do not all fit.
+        foot = _FOOT_ROWS if dense else 2 * _FOOT_ROWS
+        self.query_one("#fields").styles.max_height = max(1, self.content_size.height - foot)
 
     def _clear_problems(self) -> None:
         for field in self.query(Field):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torbiz_tui.fit import Fit
     from torbiz_tui.sharing.request import ShareRequest
 
+# The frame, and the longest verdict.
+_BESIDE_NAME = 26
 _FIT_STYLES = {"whole": "$text-success", "part": "", "none": "$text-warning", "unknown": "dim"}
 
 
@@ -221,9 +223,12 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
             parts.append((f"{fit_words(fit)},".ljust(widest + 2), _FIT_STYLES[fit.verdict]))
         else:
             notes.insert(0, f"{model.num_blocks} blocks")
-        width = max(len(each.name) for each in self._models) + 2
+        longest = max(len(each.name) for each in self._models)
+        width = min(longest, self.app.size.width - _BESIDE_NAME)
+        # The end of a name tells more than its owner.
+        name = model.name if len(model.name) <= width else "…" + model.name[1 - width :]
         text = ", ".join(note for note in notes if note)
-        return Content.assemble(model.name.ljust(width), *parts, (text, "dim"))
+        return Content.assemble(name.ljust(width + 2), *parts, (text, "dim"))
 
     def on_key(self, event: events.Key) -> None:
         """The arrows go on from the last row to the field, and back."""

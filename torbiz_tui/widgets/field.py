@@ -20,6 +20,7 @@ class Field(Vertical):
     Field .meaning.-doubtful { color: $text-warning; }
     Field .problem { height: auto; margin: 0 0 0 10; color: $text-error; display: none; }
     Field .-shown { display: block; }
+    Field.-wrong .meaning { display: none; }
     """
 
     def __init__(self, name: str, label: str, *controls: Widget, hint: str = "") -> None:
@@ -46,7 +47,8 @@ class Field(Vertical):
         meaning.set_class(doubtful, "-doubtful")
 
     def show_problem(self, text: str) -> None:
-        """Say what is wrong; an empty text takes it away."""
+        """Say what is wrong, in place of what it means; an empty text takes it away."""
+        self.set_class(bool(text), "-wrong")
         problem = self.query_one(".problem", Static)
         problem.update(f"✗ {text}" if text else "")
         problem.set_class(bool(text), "-shown")

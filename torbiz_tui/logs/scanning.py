@@ -9,8 +9,9 @@ from torbiz_tui.logs.log_file import LogFile
 from torbiz_tui.logs.pacing import Pace
 from torbiz_tui.logs.query import Query
 
-# Small enough for the processor's cache, and for other threads to get their turn in time.
-_PIECE = 256 * 1024
+# Small enough for the processor's cache, and for other threads to get their turn in time; while one
+# has work to do, each piece waits for it.
+_PIECE = 512 * 1024
 _SLOW_PIECE = 64 * 1024
 _NEVER = threading.Event()
 
@@ -20,7 +21,7 @@ def matching_lines(
 ) -> Iterator[int]:
     """Where the matching lines between two offsets begin, downwards; `start` begins a line.
 
-    In a line longer than 256 KiB a regular expression is not found over the edges of such pieces
+    In a line longer than 512 KiB a regular expression is not found over the edges of such pieces
     if it matches more than 4 KiB.
     """
     pace = Pace()

@@ -9,13 +9,13 @@ from textual import work
 from textual.app import ComposeResult, SystemCommand
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 from textual.worker import Worker, WorkerState
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.header import HeaderBar
+from torbiz_tui.widgets.key_footer import KeyFooter
 from torbiz_tui.widgets.notice import Notice
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ModeScreen(Screen[None]):
         yield HeaderBar(self.services, self.MODE)
         yield from self.compose_body()
         yield Notice()
-        yield Footer(compact=True)
+        yield KeyFooter()
 
     def compose_body(self) -> Iterator[Widget]:
         """The screen's own part."""

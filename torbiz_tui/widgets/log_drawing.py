@@ -128,12 +128,12 @@ class LogDrawing(ScrollView, can_focus=True, inherit_bindings=False):
         if y < len(page):
             return self._row_strip(page[y], width, whole, base)
         if page:
-            blank = Strip.blank(whole, base)
+            blank = Strip.blank(width, base).extend_cell_length(whole, self._beside())
             # Below the end the mouse is behind the last row.
             return blank if self._painting else blank.apply_offsets(width, page[-1].at)
         text = self._empty_text if y == 0 else ""
         strip = Strip([Segment(" ", base), Segment(text, self._style("empty"))])
-        return strip.adjust_cell_length(whole, base)
+        return strip.adjust_cell_length(width, base).extend_cell_length(whole, self._beside())
 
     def _row_strip(self, row: Row, width: int, whole: int, base: Style) -> Strip:
         left = 0 if self.wrapped else int(self.scroll_x)
@@ -148,11 +148,12 @@ class LogDrawing(ScrollView, can_focus=True, inherit_bindings=False):
         pieces = [*lead, *overlaid(shaded(row.shown, start, text), start, spans)]
         cells = sum(len(one) if one.isascii() else cell_len(one) for one, _ in pieces)
         segments = [Segment(one, self._style(names)) for one, names in pieces if one]
-        if cells < whole:
-            segments.append(Segment(" " * (whole - cells), base))
-        strip = Strip(segments, max(cells, whole))
+        if cells < width:
+            segments.append(Segment(" " * (width - cells), base))
+        strip = Strip(segments, max(cells, width))
         if cells > width:
-            strip = strip.crop(0, width).extend_cell_length(whole, base)
+            strip = strip.crop(0, width)
+        strip = strip.extend_cell_length(whole, self._beside())
         if not self._painting:
             return strip.apply_offsets(start - sum(len(one) for one, _ in lead), row.at)
         self._strips[key] = strip
@@ -160,6 +161,10 @@ class LogDrawing(ScrollView, can_focus=True, inherit_bindings=False):
         if len(self._strips) > 3 * self._layout_of.height:
             del self._strips[next(iter(self._strips))]
         return strip
+
+    def _beside(self) -> Style:
+        """The style of the room for the scrollbar."""
+        return Style(bgcolor=self._style("").bgcolor)
 
     def _before(self, row: Row) -> Iterator[Piece]:
         """What stands before a row's text."""

@@ -123,6 +123,23 @@ def test_a_port_is_published_where_host_networking_is_missing() -> None:
 
 
 @pytest.mark.usefixtures("person")
+def test_peers_on_loopback_are_left_out_where_others_are_reached() -> None:
+    there, here, here_too = "/ip4/192.168.1.7/tcp/1/p2p/A", "/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1"
+    made = plan(facts=DESKTOP, spec=replace(SPEC, initial_peers=(here, there, here_too)))
+    assert [
+        peer
+        for option, peer in zip(made.command, made.command[1:], strict=False)
+        if option == "--initial-peer"
+    ] == [there]
+    for peer in (here, here_too):
+        with pytest.raises(TorbizError) as caught:
+            plan(facts=DESKTOP, spec=replace(SPEC, initial_peers=(peer,)))
+        assert caught.value.code == "docker_loopback_peer"
+    made = plan(spec=replace(SPEC, initial_peers=(here,)))
+    assert here in made.command
+
+
+@pytest.mark.usefixtures("person")
 def test_where_a_model_folder_is_inside(tmp_path: Path) -> None:
     demo = plan(spec=replace(SPEC, source=str(demo_model())))
     assert seeder(demo)[3] == "/app/scripts/demo_model"

@@ -35,6 +35,7 @@ from torbiz_tui.environments.seeder_command import seeder_arguments, supervision
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, runner_scripts
 
+_LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _PASSED_ON = ("HF_ENDPOINT", "HF_HUB_OFFLINE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 # In front of the seeder, as on a machine without a container: one code restarts and pauses it.
@@ -202,10 +203,11 @@ def _on_loopback(spec: ServerSpec) -> bool:
 
 def _published(spec: ServerSpec) -> ServerSpec:
     """The spec in a network of the container's own, where one port of this machine leads to."""
-    if unreachable := [peer for peer in spec.initial_peers if peer.startswith("/ip4/127.")]:
+    reached = [peer for peer in spec.initial_peers if not peer.startswith(_LOOPBACK)]
+    if spec.initial_peers and not reached:
         raise UsageError(
             "The container does not reach a peer on this machine's loopback.",
-            why=f"{unreachable[0]} means the container itself in there (docker.network:"
+            why=f"{spec.initial_peers[0]} means the container itself in there (docker.network:"
             " published).",
             remedy="Give the peer's address in the local network, or share with docker.network:"
             " host.",
@@ -215,6 +217,7 @@ def _published(spec: ServerSpec) -> ServerSpec:
     announced = (*spec.announce_maddrs, f"/ip4/{own}/tcp/{spec.port}")
     return changed(
         spec,
+        initial_peers=tuple(reached),
         host_maddrs=(f"/ip4/0.0.0.0/tcp/{spec.port}",),
         announce_maddrs=tuple(dict.fromkeys(announced)),
     )

@@ -21,6 +21,7 @@ import process_signals
 from clock_check import explain_refusal, start_comparing_clocks
 from draining import DRAIN_SIGNAL, Drain
 from log_lines import copy_stderr_to, runner_logger
+from memory_release import release_after_prompts
 from model_download import LogListener, ModelDownload
 from model_source import (
     ModelError,
@@ -41,6 +42,9 @@ STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
 # Blocks this small are slower on several threads than on one, above all on a busy machine.
 SMALL_HIDDEN_SIZE = 1024
+# A prompt is computed in pieces whose attention logits take at most this. Petals' default is four
+# times as much, for GPUs; in bfloat16 a processor holds them five times over.
+CPU_CHUNK_BYTES = 64 * 2**20
 
 logger = runner_logger()
 
@@ -86,8 +90,8 @@ def main() -> int:
             raise
         except Exception as error:
             raise StartError(_explain_start_error(error, options)) from error
-        if options.initial_peer:
-            start_staying_joined(server, options.initial_peer)
+        if options.initial_peer or options.new_swarm:
+            start_staying_joined(server, list(options.initial_peer or ()))
         start_comparing_clocks(server)
         return _serve(server, stop_signals, drain, counters)
     except (StartError, ModelError) as error:
@@ -123,6 +127,7 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if options.rewind:
         importlib.import_module("session_rewind").let_sessions_rewind()
     counters.hook()
+    release_after_prompts()
     torch = importlib.import_module("torch")
     petals = importlib.import_module("petals")
     petals_server = importlib.import_module("petals.server.server")
@@ -173,6 +178,8 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
         identity_path=str(options.identity) if options.identity else None,
         **blocks,
     )
+    if device.type == "cpu":
+        arguments["max_chunk_size_bytes"] = CPU_CHUNK_BYTES
     if options.new_swarm:
         # There is nobody to ask whether we can be reached; Petals would start a second p2pd
         # to find that out.

@@ -1,8 +1,10 @@
 """How many blocks of a model fit on this machine, computed as Petals itself would, and explained.
 
 Memory for a block are its weights and its part of the attention cache, by the formulas of Petals
-2.2.0 (`server/block_utils.py`, `server/server.py`). A part of what is free is kept back: other
-programs grow, and allocators leave gaps.
+2.2.0 (`server/block_utils.py`, `server/server.py`). What its processes take besides was measured
+with this project's stack, and `benchmarks/share.py` measures it again: it compares `Needs.held` and
+`Needs.total` with the real memory. A part of what is free is kept back: other programs grow, and
+allocators leave gaps.
 """
 
 from __future__ import annotations
@@ -27,21 +29,35 @@ _TABLES = 1.01
 _CACHE_TOKENS, _CACHE_TOKENS_SHARED = 4096, 16384
 # Petals keeps this for gradients on a GPU: 2 GiB at BLOOM's hidden size.
 _GRADIENT_BYTES, _GRADIENT_HIDDEN_SIZE = 2 * 2**30, 14336
-# A server without blocks, all its processes together, on a CPU with two handlers: 480 to 500 MiB
-# measured with this project's stack.
-_SERVER_BYTES = 512 * 2**20
+# A server on a processor without blocks: the process that computes, hivemind's DHT, two p2pd, torch's
+# shared memory, and what they map of programs, once they have answered. Each handler comes on top.
+_SERVER_BYTES = 440 * 2**20
+_HANDLER_BYTES = 64 * 2**20
+# As many as run_petals_seeder.py starts: by the cores on a processor, otherwise Petals' default.
+_HANDLERS_CPU_MOST, _HANDLERS_CPU_LEAST, _HANDLERS = 4, 2, 8
+# The longest session that a server accepts: longer where heads share keys and values.
+_SESSION_TOKENS, _SESSION_TOKENS_SHARED = 2048, 8192
+# A prompt is computed in pieces whose attention logits take at most this on a processor:
+# CPU_CHUNK_BYTES of run_petals_seeder.py, and `server/backend.py` of Petals.
+_LOGITS_BYTES = 64 * 2**20
+# How often the logits are there at once (`models/llama/block.py`): with a copy that is scaled, or,
+# in two bytes each, with a copy in float32 and its softmax. The mask is as large for one head.
+_LOGITS_COPIES: Mapping[int, int] = {4: 2, 2: 5}
+_MASK_COPIES = 3
 
 
 @dataclass(frozen=True)
 class Place:
     """Where blocks would be: a device by Petals' name, whose it is, and what is free there.
 
-    `free` is in bytes, None when it is not known.
+    `free` is in bytes, None when it is not known. `handlers` are the processes of a server there
+    that take requests.
     """
 
     device: str
     title: str
     free: int | None
+    handlers: int = _HANDLERS_CPU_LEAST
 
     @property
     def kind(self) -> str:
@@ -51,13 +67,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Needs:
-    """What blocks take where they are, in bytes; `fixed` is once for the server."""
+    """What blocks take where they are, in bytes.
+
+    `fixed` is once for the server, and `working` the part of it that is needed only while the longest
+    prompt is computed.
+    """
 
     dtype: str
     quantization: str
     weights_per_block: int
     cache_per_block: int
     fixed: int
+    working: int = 0
 
     @property
     def per_block(self) -> int:
@@ -65,8 +86,12 @@ class Needs:
         return self.weights_per_block + self.cache_per_block
 
     def total(self, blocks: int) -> int:
-        """A server of so many blocks, with its attention cache full."""
+        """The most that a server of so many blocks takes: its cache full, in a long prompt."""
         return self.fixed + blocks * self.per_block
+
+    def held(self, blocks: int) -> int:
+        """What such a server takes between its answers, with its attention cache full."""
+        return self.total(blocks) - self.working
 
 
 @dataclass(frozen=True)
@@ -155,8 +180,9 @@ def choose_place(machine: Hardware, device: str = "auto", memory_limit: int | No
                 remedy="Give auto or cpu.",
                 code="no_device",
             )
-        return Place("mps", apple[0].name, memory)
-    return Place("cpu", "this machine's processor", memory)
+        return Place("mps", apple[0].name, memory, _HANDLERS)
+    handlers = min(_HANDLERS_CPU_MOST, max(_HANDLERS_CPU_LEAST, machine.cores))
+    return Place("cpu", "this machine's processor", memory, handlers)
 
 
 def configured_place(config: Config, machine: Hardware, hosting: str) -> Place:
@@ -195,10 +221,11 @@ def needs_of(
     torch_dtype: str = "auto",
     quantization: str = "none",
     cache_tokens: int | None = None,
+    handlers: int = _HANDLERS_CPU_LEAST,
 ) -> Needs:
     """What blocks of a model take on a `cpu`, on `cuda` or on `mps`.
 
-    `cache_tokens` as in `share.attn_cache_tokens`; None leaves it to Petals.
+    `cache_tokens` as in `share.attn_cache_tokens`; None leaves it to Petals. `handlers` as in `Place`.
     """
     dtype = served_dtype(built.torch_dtype, kind, torch_dtype)
     each = _QUANTIZED_BYTES.get(quantization, DTYPE_BYTES[dtype])
@@ -206,13 +233,30 @@ def needs_of(
     tokens = cache_tokens or (_CACHE_TOKENS_SHARED if shared else _CACHE_TOKENS)
     cache_values = 2 * built.hidden_size * tokens // built.key_value_groups
     gradients = _GRADIENT_BYTES * built.hidden_size // _GRADIENT_HIDDEN_SIZE
+    server = _SERVER_BYTES + handlers * _HANDLER_BYTES
+    working = _prompt_bytes(built, DTYPE_BYTES[dtype], tokens) if kind == "cpu" else 0
     return Needs(
         dtype=dtype,
         quantization=quantization,
         weights_per_block=round(built.block_parameters * each * _TABLES),
         cache_per_block=cache_values * DTYPE_BYTES[dtype],
-        fixed={"cuda": gradients, "mps": gradients + _SERVER_BYTES}.get(kind, _SERVER_BYTES),
+        fixed={"cuda": gradients, "mps": gradients + server}.get(kind, server + working),
+        working=working,
     )
+
+
+def _prompt_bytes(built: Architecture, each: int, cache_tokens: int) -> int:
+    """What is needed besides while the longest prompt is computed, `each` byte a number.
+
+    On a GPU the memory for gradients, which prompts do not have, is more than that.
+    """
+    longest = _SESSION_TOKENS_SHARED if built.key_value_groups > 1 else _SESSION_TOKENS
+    tokens = min(longest, cache_tokens)
+    logits = min(_LOGITS_BYTES, built.attention_heads * tokens * tokens * each)
+    masks = _MASK_COPIES * logits // built.attention_heads
+    # Of the block that is computed, as they were and with a piece of the prompt more.
+    keys_and_values = 2 * built.hidden_size * tokens // built.key_value_groups * each
+    return logits * _LOGITS_COPIES[each] + masks + 2 * keys_and_values
 
 
 def served_dtype(checkpoint: str, kind: str, wanted: str = "auto") -> str:
@@ -256,6 +300,7 @@ def fit_of(
         torch_dtype="float32" if model.demo and torch_dtype == "auto" else torch_dtype,
         quantization=quantization if place.kind == "cuda" else "none",
         cache_tokens=cache_tokens,
+        handlers=place.handlers,
     )
     stored = DTYPE_BYTES.get(built.torch_dtype, 2)
     return Fit(

@@ -81,6 +81,47 @@ def test_the_attention_cache_is_as_large_as_petals_says() -> None:
     assert asked.cache_per_block == 2 * 5120 * 1000 * 2
 
 
+# MiB that `benchmarks/share.py` measured on 2 cores (Linux x86_64, Python 3.11, torch 2.13): of all
+# processes of a server whose attention cache is full, and at their highest, in a prompt of 2032 tokens.
+@pytest.mark.parametrize(
+    ("architecture", "measured"),
+    [
+        (demo_info().architecture, {1: (556, 751), 4: (571, 783), 8: (591, 809)}),
+        # The random Llama of 99 million parameters that `make_models.py` writes.
+        (
+            Architecture("llama", 10, 896, 14, 1, 9_750_272, 2_753_408, "float32"),
+            {1: (653, 853), 5: (921, 1154), 10: (1308, 1502)},
+        ),
+    ],
+)
+def test_the_real_memory_is_within_15_percent(
+    architecture: Architecture, measured: dict[int, tuple[int, int]]
+) -> None:
+    needs = needs_of(architecture, "cpu")
+    assert needs.dtype == "float32"
+    for blocks, (held, highest) in measured.items():
+        assert needs.held(blocks) == pytest.approx(held * MIB, rel=0.15)
+        assert needs.total(blocks) == pytest.approx(highest * MIB, rel=0.15)
+
+
+def test_a_processor_needs_memory_to_compute_a_long_prompt() -> None:
+    long = needs_of(built("bigscience/bloomz-560m"), "cpu")
+    assert long.total(3) - long.held(3) == long.working > 0
+    # No prompt is longer than the attention cache.
+    short = needs_of(built("bigscience/bloomz-560m"), "cpu", cache_tokens=128)
+    assert short.working < long.working / 50
+    # On a GPU it is within what is kept for gradients.
+    assert needs_of(built("bigscience/bloomz-560m"), "cuda").working == 0
+
+
+def test_a_processor_of_many_cores_has_more_handlers() -> None:
+    needs = [
+        needs_of(built("bigscience/bloomz-560m"), "cpu", handlers=place.handlers).fixed
+        for place in (choose_place(replace(PC, cores=cores), "cpu") for cores in (1, 2, 4, 64))
+    ]
+    assert needs[0] == needs[1] < needs[2] == needs[3]
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "kind", "wanted", "served"),
     [

@@ -56,7 +56,7 @@ def test_a_gpu_is_left_to_petals() -> None:
 def test_a_number_that_does_not_fit_is_taken_with_a_warning(blocks: str, count: int) -> None:
     got = chosen(pc(16), blocks=blocks)
     assert got.blocks == blocks
-    assert got.warning.startswith(f"{count} blocks take 33.9 GiB, which may not fit")
+    assert got.warning.startswith(f"{count} blocks take 34.5 GiB, which may not fit")
     assert "7 of 80 blocks" in got.warning
     assert chosen(pc(16), blocks="7").warning == ""
 

@@ -1,4 +1,4 @@
-"""Keeps a server of a private swarm joined with the peers that it joined through.
+"""Keeps a server of a private swarm joined, and tells where its other peers are.
 
 hivemind asks the initial peers once. When one of them is started again it begins without knowing
 anybody, and those who knew it have forgotten it: two swarms, until somebody dials it anew.
@@ -10,9 +10,11 @@ import asyncio
 import concurrent.futures
 import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from log_lines import runner_logger
+from peer_addresses import seen_peers
 from swarm_rejoining import ask_peer
 
 LOOK_S = 10.0
@@ -21,26 +23,45 @@ ANSWER_S = 3.0
 logger = runner_logger()
 
 
-def stay_joined(dht: Any, peers: list[str], stop: Any) -> None:
-    """Ask those of the initial peers that the DHT does not know, until `stop` is set."""
-    look = functools.partial(ask_absent, peers=peers, timeout_s=ANSWER_S)
-    while not stop.wait(LOOK_S):
+class StayingJoined:
+    """Looks after the DHT of a server until `stop` is set."""
+
+    def __init__(self, dht: Any, peers: list[str], stop: Any) -> None:
+        self._dht = dht
+        self._peers = peers
+        self._stop = stop
+        self._told: list[str] = []
+
+    def run(self) -> None:
+        """Ask those of the initial peers that the DHT does not know, and tell whom it knows."""
+        absent = functools.partial(ask_absent, peers=self._peers, timeout_s=ANSWER_S)
+        seen = functools.partial(seen_peers, timeout_s=ANSWER_S)
+        while not self._stop.wait(LOOK_S):
+            for peer in self._look(absent):
+                logger.info("A peer of the swarm is back: …%s", peer[-6:])
+            addresses = self._look(seen)
+            if addresses and addresses != self._told:
+                self._told = addresses
+                # The form that the app reads.
+                logger.info("Peers of the swarm, seen by %s: %s", self._dht.peer_id, addresses)
+
+    def _look(self, look: Callable[..., Any]) -> list[str]:
         try:
-            back = dht.run_coroutine(look, return_future=True).result(ANSWER_S + 2)
+            found: list[str] = self._dht.run_coroutine(look, return_future=True).result(
+                ANSWER_S + 2
+            )
         except (TimeoutError, concurrent.futures.TimeoutError):
-            continue
+            return []
         except Exception as error:
-            logger.debug("The initial peers cannot be asked: %r", error)
-            continue
-        for peer in back:
-            logger.info("A peer of the swarm is back: …%s", peer[-6:])
+            logger.debug("The peers cannot be asked: %r", error)
+            return []
+        return found
 
 
 def start_staying_joined(server: Any, peers: list[str]) -> None:
-    """Do it in a thread, until the server stops."""
-    threading.Thread(
-        target=stay_joined, args=(server.dht, peers, server.stop), name="stay joined", daemon=True
-    ).start()
+    """Do it in a thread, until the server stops; `peers` are those that it joined through."""
+    staying = StayingJoined(server.dht, peers, server.stop)
+    threading.Thread(target=staying.run, name="stay joined", daemon=True).start()
 
 
 async def ask_absent(_dht: Any, node: Any, *, peers: list[str], timeout_s: float) -> list[str]:

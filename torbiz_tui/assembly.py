@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torbiz_tui.inference.runner_command import SwarmPeers
     from torbiz_tui.inference.service import FindPeers, InferenceService
     from torbiz_tui.logs.sources import LogSource
+    from torbiz_tui.private_swarms.remembering import AskedSwarms
     from torbiz_tui.storage import Storage
     from torbiz_tui.swarm_map.monitor import SwarmMonitor
 
@@ -68,6 +69,13 @@ class Services:
             self.config,
             _peer_finder(self.config, self.sharing),
         )
+
+    @cached_property
+    def asked_swarms(self) -> AskedSwarms:
+        """What remembers the private swarms that answer."""
+        from torbiz_tui.private_swarms.remembering import AskedSwarms
+
+        return AskedSwarms(self.paths, self.config)
 
     @cached_property
     def history(self) -> History:

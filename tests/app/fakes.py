@@ -35,6 +35,7 @@ from torbiz_tui.inference.events import (
 from torbiz_tui.inference.history import History
 from torbiz_tui.logs.sources import LogSource, log_sources
 from torbiz_tui.paths import Paths
+from torbiz_tui.private_swarms.remembering import AskedSwarms
 from torbiz_tui.setup.plan import SetupPlan
 from torbiz_tui.setup.step import CheckResult, Reporter, Step
 from torbiz_tui.sharing.request import ShareRequest
@@ -395,6 +396,10 @@ class FakeServices:
     @property
     def demo(self) -> bool:
         return self.config.demo
+
+    @cached_property
+    def asked_swarms(self) -> AskedSwarms:
+        return AskedSwarms(self.paths, self.config)
 
     @cached_property
     def history(self) -> History:

@@ -9,8 +9,11 @@ from textual.widgets import Input
 from tests.app.conftest import app_of
 from tests.app.fakes import SPEC, FakeServices
 from tests.app.seeing import screen_text, until, until_gone, until_shown
+from tests.private_swarms.peers import peer
+from torbiz_tui.config import Config, SwarmConfig
 from torbiz_tui.inference.events import Hop, Route
 from torbiz_tui.inference.service import not_served
+from torbiz_tui.private_swarms.known import KnownSwarms
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.question_input import QuestionInput
@@ -104,3 +107,18 @@ async def test_no_swarm_is_a_state_until_this_machine_serves(services: FakeServi
         services.inference.become("ready")
         services.inference.lead(WHOLE)
         await until_gone(pilot, "obody serves")
+
+
+async def test_a_private_swarm_that_has_answered_is_known(services: FakeServices) -> None:
+    swarm = SwarmConfig(initial_peers=(peer(1),), name="friends")
+    services.config = Config(model="torbiz-demo", swarm=swarm)
+    known = KnownSwarms(services.paths)
+    async with app_of(services).run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Ask a question")
+        assert known.all() == []
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "12.3 tokens/s")
+        await until(pilot, lambda: known.find("friends"), "remembered")
+    found = known.require("friends")
+    assert (found.peers, found.started_here) == ((peer(1),), False)
+    assert [model.name for model in found.models] == ["torbiz-demo"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.private_swarms.peers import identity, peer
 from torbiz_tui.sharing.stages import advance
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 
@@ -162,3 +163,10 @@ def test_a_pause_is_told_with_its_reason() -> None:
     state = after(START[0], state=state)
     assert state.stage_text == "Starting Petals"
     assert after(told).stage_text.startswith("Paused: ")
+
+
+def test_the_peers_that_a_server_knows_are_those_it_told_last() -> None:
+    begin = f"Nov 23 20:43:01.001 [INFO] Peers of the swarm, seen by {identity(1)}: "
+    state = after(*START, f"{begin}{[peer(2), 'nonsense', 7]}", f"{begin}{[peer(2), peer(3)]}")
+    assert state.peers_seen == (peer(2), peer(3))
+    assert after(f"{begin}[__import__('os')]", state=state).peers_seen == (peer(2), peer(3))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.answer_output import JsonOutput, TextOutput
 from torbiz_tui.commands.call import Call
-from torbiz_tui.commands.joining import remember_asked
 from torbiz_tui.commands.output import PROGRAM, OutputClosedError, tell
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
@@ -96,8 +95,16 @@ class _Asking:
                 output.finish("cancelled", self._conversation_id)
             raise
         output.finish("error", self._conversation_id)
-        await remember_asked(self._services)
+        await self._remember_swarm()
         return ExitCode.OK
+
+    async def _remember_swarm(self) -> None:
+        """Keep in mind the private swarm that has answered; that it cannot be is no failure."""
+        inference = self._services.inference
+        try:
+            await self._services.asked_swarms.answered(inference.model, local=inference.local)
+        except TorbizError as error:
+            tell(f"{PROGRAM}: The swarm is not remembered: {error}")
 
     @property
     def _conversation_id(self) -> int | None:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torbiz_tui.commands.output import PROGRAM, tell
-from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.errors import UsageError
 from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import find_again, notes_for_guest, require_at_hand
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode
-from torbiz_tui.private_swarms.peer_address import read_peer, whole_peers
-
-if TYPE_CHECKING:
-    from torbiz_tui.assembly import Services
+from torbiz_tui.private_swarms.peer_address import read_peer
 
 _PEERS, _NEW, _NAME, _PREFIX = (
     "swarm.initial_peers",
@@ -99,6 +93,11 @@ def _join_known(
     from torbiz_tui.private_swarms.known import KnownSwarms
 
     settings[_NAME] = name
+    hosting = options.command in ("share", "bootstrap")
+    if hosting:
+        from torbiz_tui.sharing.remembering import take_in_last_run
+
+        take_in_last_run(paths)
     known = KnownSwarms(paths)
     may_begin = settings.get("demo") or options.command == "bootstrap"
     begins = settings.get(_NEW) or (may_begin and known.find(name) is None)
@@ -122,25 +121,3 @@ def _join_known(
         settings.pop(_PEERS, None)
         if found.note and options.command == "share":
             tell(found.note)
-
-
-async def remember_asked(services: Services) -> None:
-    """Keep in mind the private swarm that has answered; that it cannot be is no failure."""
-    config = services.config
-    peers = whole_peers(config.swarm.initial_peers)
-    if not peers or config.ask.local:
-        return
-    from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms, named_after
-
-    name = services.inference.model
-    folder = Path(name).expanduser()
-    source = str(folder.absolute()) if (folder / "config.json").is_file() else ""
-    prefix = config.swarm.dht_prefix if name == config.model else ""
-    models = (KnownModel(folder.name if source else name, prefix, source),)
-    seen = KnownSwarm(
-        config.swarm.name or named_after(models), models, peers, last_seen=time.time()
-    )
-    try:
-        await asyncio.to_thread(KnownSwarms(services.paths).remember, seen)
-    except TorbizError as error:
-        tell(f"{PROGRAM}: The swarm is not remembered: {error}")

@@ -105,6 +105,7 @@ class TalkingScreen(AnsweringScreen):
             await self.services.inference.warm()
             asked = True
             await talk.answer(ask())
+            await self._remember_swarm(talk)
         except asyncio.CancelledError:
             talk.stopped = True
             raise
@@ -117,6 +118,13 @@ class TalkingScreen(AnsweringScreen):
             talk.rest()
             self.list_changed()
             self._ask_waiting(talk)
+
+    async def _remember_swarm(self, talk: Talk) -> None:
+        model = talk.chat.conversation.model
+        try:
+            await self.services.asked_swarms.answered(model, local=talk.local)
+        except TorbizError as error:
+            self.notify(f"The swarm is not remembered: {error.what}", markup=False)
 
     def _failed(self, talk: Talk, error: TorbizError) -> None:
         talk.error = error

@@ -11,7 +11,7 @@ from torbiz_tui.catalogue import DEMO_MODEL
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import UsageError
 from torbiz_tui.private_swarms.invite import Invite, encode, invited_model, make_invite
-from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, named_after
+from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS, KnownModel, KnownSwarm, named_after
 from torbiz_tui.private_swarms.peer_address import Reach, whole_peers, widest_reach
 from torbiz_tui.sharing.state import Phase, SharingState
 
@@ -101,7 +101,7 @@ def swarm_of(state: SharingState) -> KnownSwarm | None:
     identities = {peer.rpartition("/p2p/")[2] for peer in own}
     others = [
         peer
-        for peer in whole_peers(spec.initial_peers)
+        for peer in whole_peers((*spec.initial_peers, *state.peers_seen))
         if peer.rpartition("/p2p/")[2] not in identities
     ]
     if not own and not others:
@@ -109,7 +109,7 @@ def swarm_of(state: SharingState) -> KnownSwarm | None:
     return KnownSwarm(
         spec.swarm_name or named_after(models),
         models,
-        tuple(others),
+        tuple(others[:MAX_KEPT_PEERS]),
         own,
         spec.new_swarm,
         time.time(),

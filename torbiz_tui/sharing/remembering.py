@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import os
+import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,13 @@ from torbiz_tui.sharing.state import Phase, SharingState
 
 if TYPE_CHECKING:
     from torbiz_tui.private_swarms.known import KnownSwarm
+    from torbiz_tui.private_swarms.remembering import SwarmNotes
+
+# What a line of the log may hold; more are not kept of a swarm either.
+MOST_SEEN = 16
+_LOOKED_THROUGH = 2_000_000
+# The line of `staying_joined.py` in `runner_scripts/`.
+_SEEN = re.compile(r"\bPeers of the swarm, seen by (\w{40,70}): (\[.{0,4000}\])\s*$")
 
 
 class SwarmMemory:
@@ -20,7 +31,8 @@ class SwarmMemory:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._last: KnownSwarm | None = None
+        self._notes: SwarmNotes | None = None
+        self._noted: KnownSwarm | None = None
         self._writing: set[asyncio.Task[None]] = set()
 
     def note(self, state: SharingState) -> None:
@@ -30,9 +42,9 @@ class SwarmMemory:
         from torbiz_tui.sharing.inviting import swarm_of
 
         seen = swarm_of(state)
-        if seen is None or replace(seen, last_seen=0.0) == self._last:
+        if seen is None or replace(seen, last_seen=0.0) == self._noted:
             return
-        self._last = replace(seen, last_seen=0.0)
+        self._noted = replace(seen, last_seen=0.0)
         task = asyncio.get_running_loop().create_task(self._write(seen), name="remember the swarm")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
@@ -43,10 +55,57 @@ class SwarmMemory:
             await asyncio.wait(self._writing)
 
     async def _write(self, seen: KnownSwarm) -> None:
-        from torbiz_tui.private_swarms.known import KnownSwarms
+        from torbiz_tui.private_swarms.remembering import SwarmNotes
 
+        self._notes = self._notes or SwarmNotes(self._paths)
         try:
-            await asyncio.to_thread(KnownSwarms(self._paths).remember, seen)
+            await self._notes.write(seen)
         except TorbizError as error:
             # Sharing goes on all the same.
             logger("sharing").warning("the swarm is not remembered: %s", error)
+
+
+def read_peers_seen(message: str) -> tuple[str, tuple[str, ...]] | None:
+    """A server's identity and the peers that it tells in a line of its log; None in another one."""
+    from torbiz_tui.private_swarms.peer_address import whole_peers
+
+    match = _SEEN.search(message)
+    if match is None:
+        return None
+    try:
+        found = ast.literal_eval(match[2])
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    addresses = [text for text in found if isinstance(text, str)]
+    return match[1], whole_peers(addresses)[:MOST_SEEN]
+
+
+def take_in_last_run(paths: Paths) -> None:
+    """Remember the peers that the last server has seen while no program of ours looked at it.
+
+    Call it before a swarm is joined again by its name; that it cannot be done is no failure.
+    """
+    from torbiz_tui.private_swarms.known import KnownSwarms
+
+    told = _last_told(paths)
+    if told is None:
+        return
+    own, peers = told
+    known = KnownSwarms(paths)
+    try:
+        for swarm in known.all():
+            identities = {address.rpartition("/p2p/")[2] for address in swarm.own}
+            if own in identities and not set(peers) <= set(swarm.peers):
+                known.remember(replace(swarm, peers=peers, last_seen=time.time()))
+    except TorbizError as error:
+        logger("sharing").warning("the peers of the last run are not remembered: %s", error)
+
+
+def _last_told(paths: Paths) -> tuple[str, tuple[str, ...]] | None:
+    try:
+        with (paths.logs / "petals_seeder.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOOKED_THROUGH))
+            lines = log.read(_LOOKED_THROUGH).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    return next((told for line in reversed(lines) if (told := read_peers_seen(line))), None)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.sharing.downloads import Download, read_progress
+from torbiz_tui.sharing.remembering import read_peers_seen
 from torbiz_tui.sharing.served import (
     SERVING_MARK,
     SWARM_MARK,
@@ -96,6 +97,8 @@ def advance(state: SharingState, line: str) -> SharingState:
         return _event(crashed, parsed, message, warning=True)
     if (download := read_progress(message, state.download)) is not None:
         return _downloading(state, parsed, download)
+    if (seen := read_peers_seen(message)) is not None:
+        return replace(state, peers_seen=seen[1])
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
         return _event(state, parsed, message, warning=True)
     if message.startswith("Starting a server for ") and (

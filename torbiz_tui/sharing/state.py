@@ -78,7 +78,7 @@ class SharingState:
 
     `blocks` is the range served, end excluded. `download` is how the download of them went in this
     run, None where there was none. `addresses` are the multiaddrs to invite others
-    with. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
+    with, `peers_seen` those of other peers that the server knows. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
     frozen and answers nobody. `draining`: it is stopping, and finishes before what it is answering.
     `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
@@ -105,6 +105,7 @@ class SharingState:
     serving_since: float | None = None
     throughput: float | None = None
     addresses: tuple[str, ...] = ()
+    peers_seen: tuple[str, ...] = ()
     requests_open: int = 0
     requests_total: int = 0
     served: Served | None = None

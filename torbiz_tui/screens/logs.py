@@ -91,7 +91,7 @@ class LogsScreen(LogReadingScreen):
             done = self._go_to_time(bar)
         if done:
             bar.remember()
-            bar.close()
+            bar.close(later=isinstance(bar, LogSearchBar))
             self.slot.pane.focus()
 
     @on(LogBar.Left)

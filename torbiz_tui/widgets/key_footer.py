@@ -8,7 +8,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 # So long after the focus has moved: what the key has done is on the screen by then.
-_LATER_S = 0.1
+_LATER_S = 0.2
 
 
 class KeyFooter(Footer):

@@ -18,6 +18,8 @@ from torbiz_tui.widgets import keys
 
 _TYPING_S = 0.15
 _REMEMBERED = 50
+# Closing lays out the whole screen, and what was asked for is to be seen first.
+_LATER_S = 0.2
 
 
 class BarMessage(Message):
@@ -64,6 +66,8 @@ class LogBar(Vertical):
         self._earlier: list[str] = []
         self._recalled = 0
         self._typing: Timer | None = None
+        self._open = False
+        self._leaving: Timer | None = None
 
     def compose(self) -> Iterator[Widget]:
         """Name, field, note, and below them what is wrong."""
@@ -86,7 +90,7 @@ class LogBar(Vertical):
     @property
     def shown(self) -> bool:
         """Whether it is open."""
-        return self.has_class("-shown")
+        return self._open
 
     def open(self, text: str = "") -> None:
         """Show it with a text that is replaced by typing."""
@@ -94,14 +98,30 @@ class LogBar(Vertical):
         with self.prevent(Input.Changed):
             self.field.value = text
         self.tell(None)
+        self._open = True
+        self._stop_closing()
         self.add_class("-shown")
         self.field.focus()
         self.field.select_all()
 
-    def close(self) -> None:
-        """Hide it."""
+    def close(self, *, later: bool = False) -> None:
+        """Hide it; `later`: nobody types in it any more, but it goes only in a moment."""
         self._stop_typing()
+        self._stop_closing()
+        self._open = False
+        if later:
+            self._leaving = self.set_timer(_LATER_S, self._hide)
+        else:
+            self._hide()
+
+    def _hide(self) -> None:
+        self._leaving = None
         self.remove_class("-shown")
+
+    def _stop_closing(self) -> None:
+        if self._leaving is not None:
+            self._leaving.stop()
+            self._leaving = None
 
     def tell(self, error: TorbizError | None) -> None:
         """Say what is wrong with the text, or that nothing is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from textual import events, work
@@ -237,7 +238,8 @@ class LogPane(LogChoosing, inherit_bindings=False):
     def find(self, direction: int) -> None:
         """Go to the next line that matches, down or up, around the ends."""
         if self._search is not None and self._layout_of.page():
-            self._find(self._search, self._find_from(direction), direction)
+            found = self._search.find(self._find_from(direction), direction)
+            self._show_found(self._search, found)
 
     def _find_from(self, direction: int) -> RawLine | None:
         """The line beyond which to look: the match if it is in view, else the edge of the page."""
@@ -250,8 +252,10 @@ class LogPane(LogChoosing, inherit_bindings=False):
         return found[0] if found else None
 
     @work(group="find", exclusive=True, exit_on_error=False)
-    async def _find(self, search: PaneSearch, start: RawLine | None, direction: int) -> None:
-        found = await search.find(start, direction)
+    async def _show_found(
+        self, search: PaneSearch, finding: asyncio.Future[RawLine | None]
+    ) -> None:
+        found = await finding
         if search is not self._search:
             return
         self._match = found

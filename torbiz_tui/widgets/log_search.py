@@ -14,7 +14,7 @@ from torbiz_tui.logs.log_file import RawLine
 from torbiz_tui.logs.query import Query
 from torbiz_tui.logs.searching import Search
 from torbiz_tui.logs.views import LineView
-from torbiz_tui.threads import call_abandonable
+from torbiz_tui.threads import outcome_of
 
 
 class PaneSearch:
@@ -48,21 +48,27 @@ class PaneSearch:
         """Why it was given up."""
         return self._search.problem
 
-    async def find(self, start: RawLine | None, direction: int) -> RawLine | None:
-        """The next matching line from there, around the ends; the one before is given up."""
+    def find(self, start: RawLine | None, direction: int) -> asyncio.Future[RawLine | None]:
+        """The next matching line from there, around the ends; the one before is given up.
+
+        It is looked for at once, not only when it is awaited.
+        """
         self._give_up()
         stop = self._stop = threading.Event()
-        try:
-            look = partial(self._around, start, direction, stop)
-            found = await call_abandonable(look, "find in a log")
-        finally:
-            stop.set()
-            if self._stop is stop:
-                self._stop = None
-        self._missing = found is None
+        run, outcome = outcome_of(partial(self._around, start, direction, stop))
+        outcome.add_done_callback(partial(self._found, stop))
+        threading.Thread(target=run, name="find in a log", daemon=True).start()
+        return outcome
+
+    def _found(self, stop: threading.Event, outcome: asyncio.Future[RawLine | None]) -> None:
+        stop.set()
+        if self._stop is stop:
+            self._stop = None
+        if outcome.cancelled() or outcome.exception() is not None:
+            return
+        self._missing = outcome.result() is None
         # Counting at the same time would only make the first match late.
         self.count()
-        return found
 
     def count(self) -> None:
         """Count all that match."""

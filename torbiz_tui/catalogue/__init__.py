@@ -3,8 +3,9 @@
 What is named here is loaded when it is asked for: the full-screen app opens without it.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from torbiz_tui.lazily import lazily
 
 if TYPE_CHECKING:
     from torbiz_tui.catalogue.architecture import MAIN, RELEASE, Architecture, read_architecture
@@ -28,24 +29,20 @@ __all__ = [
     "resolve_model",
 ]
 
-_MODULES = {
-    "DEMO_MODEL": "model_info",
-    "HUB_TIMEOUT_S": "hub",
-    "MAIN": "architecture",
-    "RELEASE": "architecture",
-    "Architecture": "architecture",
-    "ModelInfo": "model_info",
-    "check_model_files": "local",
-    "demo_info": "resolving",
-    "known_models": "resolving",
-    "local_info": "local",
-    "read_architecture": "architecture",
-    "resolve_model": "resolving",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load what is asked for. Raises AttributeError for a name that is not here."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "DEMO_MODEL": "model_info",
+        "HUB_TIMEOUT_S": "hub",
+        "MAIN": "architecture",
+        "RELEASE": "architecture",
+        "Architecture": "architecture",
+        "ModelInfo": "model_info",
+        "check_model_files": "local",
+        "demo_info": "resolving",
+        "known_models": "resolving",
+        "local_info": "local",
+        "read_architecture": "architecture",
+        "resolve_model": "resolving",
+    },
+)

@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,13 @@ from torbiz_tui.environments.stack_pins import (
     require_git,
     torch_pin,
 )
+from torbiz_tui.environments.work_lock import work_lock
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths, requirements_file, write_json
 from torbiz_tui.setup.step import Reporter
 
 if TYPE_CHECKING:
     from torbiz_tui.environments.package_sources import PackageSources
-
-_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -135,27 +134,9 @@ class PetalsStack:
         if not self.looks_ready():
             raise not_ready()
 
-    @asynccontextmanager
-    async def locked(self, report: Reporter) -> AsyncIterator[bool]:
+    def locked(self, report: Reporter) -> AbstractAsyncContextManager[bool]:
         """Hold the lock of the installation; gives whether another program had it first."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self._paths.run / "setup.lock")
-        waited = False
-        while True:
-            try:
-                lock.acquire(timeout=0)
-                break
-            except Timeout:
-                if not waited:
-                    waited = True
-                    report.output("Another torbiz-tui is installing; waiting for it to finish.")
-                report.progress(None, "Another torbiz-tui is installing; waiting")
-                await asyncio.sleep(_LOCK_POLL_S)
-        try:
-            yield waited
-        finally:
-            lock.release()
+        return work_lock(self._paths.run / "setup.lock", "installing", report)
 
     async def install(self, python: Path, report: Reporter) -> None:
         """Build the venv anew with `python`; raises TorbizError.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,11 @@ from torbiz_tui.config import Config
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import ImageState, PetalsImage
 from torbiz_tui.environments.docker.image_probe import probe_image
+from torbiz_tui.environments.work_lock import work_lock
 from torbiz_tui.errors import BlockedError, TorbizError
 from torbiz_tui.paths import Paths, write_json
 from torbiz_tui.setup.step import CheckResult, Reporter, Step
 
-_LOCK_POLL_S = 0.2
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -69,7 +66,8 @@ class ImageStep(Step):
 
     async def apply(self, report: Reporter) -> None:
         engine = await self._finder.engine()
-        async with _locked(self._image.paths, report) as waited:
+        lock = self._image.paths.run / "image.lock"
+        async with work_lock(lock, "building", report) as waited:
             # Another program may have built it while this one waited.
             state = await self._image.state(engine)
             fresh = state is not None and state.fresh
@@ -149,29 +147,6 @@ class ContainerVerifyStep(Step):
 
     def _gives_gpus(self, engine: Engine) -> bool:
         return engine.facts.nvidia and self._config.docker.gpus != "none"
-
-
-@asynccontextmanager
-async def _locked(paths: Paths, report: Reporter) -> AsyncIterator[bool]:
-    """Hold the lock of the build; gives whether another program had it first."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(paths.run / "image.lock")
-    waited = False
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            if not waited:
-                waited = True
-                report.output("Another torbiz-tui is building; waiting for it to finish.")
-            report.progress(None, "Another torbiz-tui is building; waiting")
-            await asyncio.sleep(_LOCK_POLL_S)
-    try:
-        yield waited
-    finally:
-        lock.release()
 
 
 def _age(created_at: float) -> str:

@@ -127,6 +127,20 @@ async def test_who_has_scrolled_up_stays_and_is_told_what_came(tmp_path: Path) -
         assert (pane.following, pane.new_lines) == (True, 0)
 
 
+@pytest.mark.parametrize("key", ["G", "down"])
+async def test_who_goes_to_the_end_sees_at_once_what_came_meanwhile(
+    tmp_path: Path, key: str
+) -> None:
+    file, series = log_of(tmp_path, entries(0, 50))
+    async with running(WholeView(series)) as (pilot, pane):
+        await pilot.press("k")
+        append(file, entries(50, 53))
+        # Nobody has told of it, or it is not yet time to tell.
+        await pilot.press(key)
+        assert (pane.line_count, pane.new_lines, pane.following) == (53, 0, True)
+        await until_shown(pilot, "entry 52.")
+
+
 async def test_an_unfinished_line_that_goes_on_is_no_new_line(tmp_path: Path) -> None:
     file, series = log_of(tmp_path, entries(0, 50) + "begun")
     async with running(WholeView(series)) as (pilot, pane):

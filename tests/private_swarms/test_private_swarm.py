@@ -96,8 +96,15 @@ def test_a_friend_joins_by_a_code_and_finds_the_swarm_again(
         assert not known["started_here"]
 
         # Whoever began it starts again while the friend goes on: it stays one swarm.
+        log = Paths(demo_home).logs / "petals_seeder.log"
+        told = f"/tcp/{other}/p2p/"
+        wait_for(lambda: told in log.read_text("utf-8").partition("Peers of the swarm")[2], 30)
         done(demo_home, "stop")
-        done(demo_home, "--demo", "share", "--swarm", "club", *half)
+        restarted = command(demo_home, "--demo", "share", "--swarm", "club", *half)
+        assert restarted.returncode == 0, restarted.stderr
+        assert "begins anew" not in restarted.stderr
+        known = json.loads(done(demo_home, "swarms", "--json"))["swarms"][0]
+        assert any(told in address for address in known["initial_peers"])
         wait_for(lambda: "1 of 1" in command(demo_home, "reach").stdout, 40)
     finally:
         command(friend_home, "stop")

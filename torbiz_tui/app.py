@@ -263,7 +263,8 @@ class TorbizApp(OrderedKeys):
 
             for offer in offers(state):
                 act = on_share(f"copy_invite({offer.key!r})")
-                yield SystemCommand(f"Copy {offer.title}", offer.text, act)
+                text = offer.text if len(offer.text) < 80 else f"{offer.text[:60]}…"
+                yield SystemCommand(f"Copy {offer.title}", text, act)
 
     def _docker_commands(self) -> Iterable[SystemCommand]:
         if self.services.inventory is None:

@@ -88,7 +88,7 @@ async def test_what_is_served_to_whom_and_how_fast(services: FakeServices) -> No
         rows = {row.split()[0]: row for row in screen_text(app).splitlines() if row.split()}
         assert rows["Speed"].rstrip().endswith("▁▄█")
         assert rows["CPU"].rstrip().endswith("▁▅█▇")
-        assert rows["To"].rstrip().endswith("▁█")
+        assert rows["Sessions"].rstrip().endswith("▁█")
         # Nothing was asked about a GPU, so nothing is said of one.
         assert "GPU" not in screen_text(app)
         services.sharing.become(serving(gpu=GpuUse(45.0, 12_900_000_000)))

@@ -108,4 +108,4 @@ def _used(state: SharingState, room: int) -> Iterator[Row]:
         own = used is not None and used.network_rx_bytes is not None
         value = f"{amount(traffic[0])} received, {amount(traffic[1])} sent"
         both = [sum(pair) for pair in zip(past.received, past.sent, strict=False)]
-        yield "Network" if own else "To clients", [value], sparkline(both, room)
+        yield "Network" if own else "Sessions", [value], sparkline(both, room)

@@ -29,8 +29,8 @@ class HeldState:
     def set(self, state: SharingState) -> None:
         """Make this the state."""
         self.now = state
-        self._memory.note(state)
         self._broadcast.publish(state)
+        self._memory.note(state)
 
     def change(self, **fields: Any) -> None:
         """Change some fields of the state."""

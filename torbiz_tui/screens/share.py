@@ -46,6 +46,7 @@ class ShareScreen(StartingScreen):
         super().__init__(services)
         self._filled_from: ServerSpec | None = None
         self._editing = False
+        self._form_shown = True
         self._shown_phase: Phase | None = None
         self._shown_problem: Explanation | None = None
         self._telling_lost = False
@@ -82,7 +83,7 @@ class ShareScreen(StartingScreen):
         changed = panel.display == show_form or state.phase is not self._shown_phase
         self._tell_what_the_form_hides(state)
         self._shown_phase = state.phase
-        form.display = show_form
+        form.display = self._form_shown = show_form
         panel.display = not show_form
         if not show_form:
             panel.show(state)
@@ -359,7 +360,7 @@ class ShareScreen(StartingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what the state allows."""
         state = self.services.sharing.state
-        form_shown = bool(self.query(ShareForm)) and self.query_one(ShareForm).display
+        form_shown = self._form_shown
         offered = {
             "start": form_shown,
             "stop": state.phase in (Phase.STARTING, Phase.SERVING) or state.draining,

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _INTRO = "Lend this machine: it serves blocks of a model to those who ask it."
-_INTRO_RUNNING = (
-    "The server goes on with its settings until you restart it; Esc leaves it as it is."
-)
+_INTRO_RUNNING = "It goes on with its settings until you restart it; Esc changes nothing."
 _START, _RESTART = "Start sharing", "Restart with these"
 # Fewer rows do not hold all fields with space between them.
 _ROOMY = 30

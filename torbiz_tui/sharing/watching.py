@@ -19,6 +19,7 @@ from torbiz_tui.sharing.known_lines import take_line
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 _CATCH_UP_S = 5.0
+_FOLLOW_AGAIN_S = 3.0
 
 
 class ServerWatch:
@@ -29,6 +30,8 @@ class ServerWatch:
         self._held = held
         self._config = config
         self._watching: asyncio.Task[None] | None = None
+        # What the state begins with when its log is read once more.
+        self._anew: SharingState | None = None
 
     @property
     def going_on(self) -> bool:
@@ -38,15 +41,41 @@ class ServerWatch:
     async def begin(self, record: ServerRecord) -> None:
         """Watch this server from now on; returns when what its log told before has been read."""
         await self.finish(0)
+        self._anew = None
         self._held.set(_started(record))
         caught_up = asyncio.Event()
         self._watching = asyncio.create_task(
-            self._watch_server(record, caught_up), name="watch the server"
+            self._keep_watching(record, caught_up), name="watch the server"
         )
         # Who attaches wants to see at once what the log already tells.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CATCH_UP_S):
                 await caught_up.wait()
+
+    async def _keep_watching(self, record: ServerRecord, caught_up: asyncio.Event) -> None:
+        """Watch to the end; what goes wrong with watching is told, and tried again."""
+        while True:
+            try:
+                await self._watch_server(record, caught_up)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it must not end silently)
+                self._tell_failure(error)
+                caught_up.set()
+            else:
+                return
+            await asyncio.sleep(_FOLLOW_AGAIN_S)
+            # The log is read from its start again; until then all stays as it was.
+            self._anew = _started(record)
+
+    def _tell_failure(self, error: Exception) -> None:
+        logger("sharing").error("watching failed", exc_info=error)
+        what = type(error).__name__
+        if isinstance(error, TorbizError):
+            what = str(error)
+        elif isinstance(error, OSError) and error.strerror:
+            what = error.strerror
+        lost = f"The server cannot be followed ({what})."
+        if not self._held.now.lost:
+            self._held.tell(f"{lost} app.log says more", warning=True, lost=lost)
 
     async def _watch_server(self, record: ServerRecord, caught_up: asyncio.Event) -> None:
         beside = [
@@ -71,7 +100,7 @@ class ServerWatch:
     async def _watch_run(self, record: ServerRecord, caught_up: asyncio.Event) -> ExitReport:
         running = await self._seems_running(record)
         async for lines in self._driver.server_lines(record):
-            state = self._held.now
+            state, self._anew = self._anew or self._held.now, None
             for line in lines:
                 state = take_line(state, line)
             if state is not self._held.now:
@@ -107,7 +136,7 @@ class ServerWatch:
             text = f"{condition.lost} Until it answers again nobody knows how the server is"
             held.tell(text, warning=True, lost=condition.lost)
             return
-        if held.now.lost:
+        if held.now.lost and self._anew is None:
             held.tell("Docker answers again, and the server is still running", lost="")
         if condition.paused != held.now.paused:
             text = (
@@ -162,8 +191,6 @@ class ServerWatch:
             await asyncio.wait([task], timeout=patience_s)
         task.cancel()
         await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger("sharing").error("watching failed", exc_info=error)
 
 
 def _started(record: ServerRecord) -> SharingState:

@@ -1,0 +1,91 @@
+"""What goes wrong with watching a server is told, and watching goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from torbiz_tui.config import Config
+from torbiz_tui.environments.base import (
+    EnvironmentDriver,
+    ResourceSample,
+    ServerCondition,
+    ServerRecord,
+    ServerSpec,
+)
+from torbiz_tui.paths import Paths
+from torbiz_tui.sharing import watching
+from torbiz_tui.sharing.holding import HeldState
+from torbiz_tui.sharing.state import Phase
+from torbiz_tui.sharing.watching import ServerWatch
+
+LINES = [
+    "Nov 23 20:42:49.001 [INFO] Starting a server for demo",
+    "Nov 23 20:42:58.426 [INFO] Started",
+]
+RECORD = ServerRecord(
+    environment="native",
+    id="1",
+    started_at=1.0,
+    spec=ServerSpec(model="demo", source="demo", num_blocks=8, dht_prefix="demo", blocks="0:8"),
+)
+
+
+class Unreadable:
+    """A driver whose server runs on, and whose log cannot be read at first."""
+
+    name = "native"
+
+    def __init__(self) -> None:
+        self.readable = asyncio.Event()
+
+    async def is_running(self, _record: object) -> bool:
+        return True
+
+    async def server_lines(self, _record: object) -> AsyncIterator[list[str]]:
+        yield LINES[:1]
+        if not self.readable.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        yield LINES[1:]
+        await asyncio.Event().wait()
+
+    async def conditions(self, _record: object) -> AsyncIterator[ServerCondition]:
+        yield ServerCondition()
+        await asyncio.Event().wait()
+
+    async def samples(self, _record: object) -> AsyncIterator[ResourceSample]:
+        yield ResourceSample(1.0, 1, 1)
+        await asyncio.Event().wait()
+
+
+async def test_a_log_that_cannot_be_read_is_told_and_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_FOLLOW_AGAIN_S", 0.01)
+    paths = Paths(tmp_path)
+    paths.ensure()
+    driver: Any = Unreadable()
+    held = HeldState(paths)
+    watch = ServerWatch(cast("EnvironmentDriver", driver), held, Config())
+    with held.subscribe() as changes:
+        states = aiter(changes)
+        await watch.begin(RECORD)
+        async with asyncio.timeout(10):
+            while not held.now.lost:
+                await anext(states)
+            assert held.now.lost == "The server cannot be followed (Input/output error)."
+            assert held.now.phase is Phase.STARTING
+            assert sum("cannot be followed" in event.text for event in held.now.events) == 1
+            driver.readable.set()
+            while held.now.lost or "Petals has started" not in [e.text for e in held.now.events]:
+                await anext(states)
+    told = [event.text for event in held.now.events]
+    assert len(told) == len(set(told)), "what was told is told twice"
+    await watch.finish(0)
+    await held.close()

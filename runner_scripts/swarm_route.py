@@ -76,12 +76,8 @@ class SwarmRoute:
     def refresh(self, stop: threading.Event, timeout_s: float = REFRESH_TIMEOUT_S) -> None:
         """Look the servers up again, also those that were dead; raises StoppedError on `stop`."""
         self._run(self._probe_out(), stop, PROBE_TIMEOUT_S + 0.5)
-        ready = self._manager.ready
         self._update()
-        deadline = time.monotonic() + timeout_s
-        while not ready.wait(0.05) and time.monotonic() < deadline:
-            if stop.is_set():
-                raise StoppedError
+        self._wait_until_updated(stop, timeout_s)
 
     def drop(self, peer: Any) -> None:
         """Leave a server out from now on: it is gone."""
@@ -101,8 +97,8 @@ class SwarmRoute:
         """Return what would answer now; servers that lost their connection are tried first."""
         never = threading.Event()
         self.ensure_known(never)
-        if self._out:
-            self._run(self._probe_out(), never, PROBE_TIMEOUT_S + 0.5)
+        if self._out and self._run(self._probe_out(), never, PROBE_TIMEOUT_S + 0.5):
+            self._wait_until_updated(never, REFRESH_TIMEOUT_S)
         total = len(self._manager)
         while True:
             try:
@@ -136,6 +132,12 @@ class SwarmRoute:
             manager.state = dataclasses.replace(manager.state, sequence_info=left)
         return manager
 
+    def _wait_until_updated(self, stop: threading.Event, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._manager.ready.wait(0.05) and time.monotonic() < deadline:
+            if stop.is_set():
+                raise StoppedError
+
     def _update(self) -> None:
         with self._manager._thread_start_lock:
             if not self._manager.is_alive():
@@ -159,7 +161,8 @@ class SwarmRoute:
         answers = await asyncio.gather(*map(self._answers, unknown))
         return [peer for peer, answered in zip(unknown, answers, strict=True) if not answered]
 
-    async def _probe_out(self) -> None:
+    async def _probe_out(self) -> bool:
+        """Take those back that answer again, and tell whether there are any."""
         with self._lock:
             out = list(self._out)
         answers = await asyncio.gather(*map(self._answers, out))
@@ -171,6 +174,7 @@ class SwarmRoute:
                 self._manager.blocked_servers.discard(peer)
         if back:
             self._update()
+        return bool(back)
 
     async def _answers(self, peer: Any) -> bool:
         handler = importlib.import_module("petals.server.handler").TransformerConnectionHandler

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -45,20 +47,13 @@ class Host:
         """Put the cable back."""
         _ip("-n", self.switch, "link", "set", self.socket, "up")
 
-    def processes(self) -> list[psutil.Process]:
-        """What runs on it."""
-        found = []
-        for pid in _ip("netns", "pids", self.namespace).split():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.append(psutil.Process(int(pid)))
-        return found
-
 
 @contextlib.contextmanager
 def network(*names: str) -> Iterator[dict[str, Host]]:
     """Hosts of these names that reach each other, and nobody else; skips without root."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("hosts of their own need root, and `ip` of iproute2")
+    _remove_left_over()
     base = f"torbiz-{os.getpid()}"
     switch = f"{base}-switch"
     made: list[str] = []
@@ -84,17 +79,24 @@ def network(*names: str) -> Iterator[dict[str, Host]]:
             _ip("-n", host.namespace, "link", "set", "eth0", "up")
         yield hosts
     finally:
-        for host in hosts.values():
-            _end_all(host)
         for name in reversed(made):
-            # With a namespace go its ends of the cables, and with those the other ends.
-            _ip("netns", "delete", name)
+            _remove(name)
 
 
-def _end_all(host: Host) -> None:
+def _remove(namespace: str) -> None:
+    """End what runs there; with the namespace go its cables."""
     deadline = time.monotonic() + 5
-    while (processes := host.processes()) and time.monotonic() < deadline:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+    while (pids := _ip("netns", "pids", namespace).split()) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.02)
+    _ip("netns", "delete", namespace)
+
+
+def _remove_left_over() -> None:
+    """Remove what a run has left that was killed."""
+    for line in _ip("netns", "list").splitlines():
+        found = re.match(r"torbiz-(\d+)-\w+", line)
+        if found is not None and not psutil.pid_exists(int(found[1])):
+            _remove(found[0])

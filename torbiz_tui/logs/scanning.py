@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from torbiz_tui.logs.line_index import BLOCK
 from torbiz_tui.logs.log_file import LogFile
 from torbiz_tui.logs.pacing import Pace
 from torbiz_tui.logs.query import Query
@@ -13,19 +14,27 @@ from torbiz_tui.logs.query import Query
 # has work to do, each piece waits for it.
 _PIECE = 512 * 1024
 _SLOW_PIECE = 64 * 1024
+_LINE = 4096
 _NEVER = threading.Event()
 
 
 def matching_lines(
-    part: LogFile, query: Query, start: int, end: int, stop: threading.Event = _NEVER
+    part: LogFile,
+    query: Query,
+    start: int,
+    end: int,
+    stop: threading.Event = _NEVER,
+    buffer: bytearray | None = None,
 ) -> Iterator[int]:
     """Where the matching lines between two offsets begin, downwards; `start` begins a line.
+
+    `buffer` is one of `buffer_for` the query, for who calls this again and again.
 
     In a line longer than 512 KiB a regular expression is not found over the edges of such pieces
     if it matches more than 4 KiB.
     """
     pace = Pace()
-    buffer = bytearray(max(min(_PIECE, _SLOW_PIECE) if query.slow else _PIECE, 4 * query.overlap))
+    buffer = buffer_for(query) if buffer is None else buffer
     position = line = start
     last = -1
     while position < end and not stop.is_set():
@@ -51,11 +60,20 @@ def matching_lines(
             position += length - query.overlap
 
 
+def buffer_for(query: Query) -> bytearray:
+    """What a file is read into: to get so much memory anew takes as long as to look through it."""
+    piece = min(_PIECE, _SLOW_PIECE) if query.slow else _PIECE
+    return bytearray(max(piece, 4 * query.overlap))
+
+
 def matching_lines_back(
     part: LogFile, query: Query, end: int, stop: threading.Event = _NEVER
 ) -> Iterator[int]:
     """As `matching_lines` from the beginning of the file to `end`, but upwards."""
+    buffer = buffer_for(query)
     while end > 0 and not stop.is_set():
-        start = part.line_start(max(0, end - _PIECE))
-        yield from reversed(list(matching_lines(part, query, start, end, stop)))
+        # Where a line begins is looked for from the beginning of a block on.
+        at = -((_PIECE - end) // BLOCK) * BLOCK + _LINE
+        start = part.line_start(at) if 0 < at < end else 0
+        yield from reversed(list(matching_lines(part, query, start, end, stop, buffer)))
         end = start

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,12 +48,12 @@ from torbiz_tui.paths import Paths, demo_model  # noqa: E402
 from torbiz_tui.sharing.fitting import fit_for  # noqa: E402
 from torbiz_tui.sharing.request import ShareRequest  # noqa: E402
 from torbiz_tui.sharing.state import STAGE_TITLES, Stage  # noqa: E402
-from torbiz_tui.swarm_map.monitor import PERIOD_S, monitor_command  # noqa: E402
+from torbiz_tui.swarm_map.monitor import monitor_command  # noqa: E402
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 START_LIMIT_S = 120.0
 ANSWER_TOKENS = 128
-LOOKS = 6
+LOOKS = 20
 # A session is as long as a server allows, and so many of them fill its attention cache.
 SESSIONS, SESSION_TOKENS = 2, 2048
 MIB = 2**20
@@ -248,38 +248,36 @@ def measure_memory(python: Path, home: Path, model: Model) -> bool:
 
 def measure_monitor(python: Path, home: Path) -> None:
     """The monitor at its own pace beside a chat runner that has answered."""
-    with closing(Hosted(home, "torbiz-demo")) as hosted:
+    with closing(Hosted(home, "torbiz-demo")) as hosted, ExitStack() as ending:
         names = ["--model-name", hosted.model.source, "--dht-prefix", hosted.model.dht_prefix]
         peer = ["--initial-peer", hosted.peer]
+        chat = RunnerProcess(python, "run_petals_inference.py", *names, *peer)
+        ending.callback(chat.destroy)
+        chat.send({"type": "generate", "id": "q", "messages": question(1)})
+        chat.until(lambda event: event["type"] == "done")
         command = monitor_command(hosted.model, (hosted.peer,))
-        chat = monitor = RunnerProcess(python, "run_petals_inference.py", *names, *peer)
-        try:
-            chat.send({"type": "generate", "id": "q", "messages": question(1)})
-            chat.until(lambda event: event["type"] == "done")
-            monitor = RunnerProcess(python, command.script, *command.arguments)
+        monitor = RunnerProcess(python, command.script, *command.arguments)
+        ending.callback(monitor.destroy)
+        monitor.until(lambda event: event["type"] == "swarm")
+        runners = {"chat runner, idle": chat, "monitor": monitor}
+        before = {name: _cpu_s(runner) for name, runner in runners.items()}
+        begun = time.perf_counter()
+        for _ in range(LOOKS):
             monitor.until(lambda event: event["type"] == "swarm")
-            runners = {"chat runner, idle": chat, f"monitor, every {PERIOD_S:g} s": monitor}
-            before = {name: _cpu_s(runner) for name, runner in runners.items()}
-            begun = time.perf_counter()
-            for _ in range(LOOKS):
-                monitor.until(lambda event: event["type"] == "swarm")
-            passed = time.perf_counter() - begun
-            print(f"\nthe swarm's monitor beside a chat runner, over {passed:.0f} s")
-            print(f"{'':<24}{'memory':>12}{'private':>12}{'PSS':>12}{'of a core':>11}")
-            totals = []
-            for name, runner in runners.items():
-                memory = memory_of(process.pid for process in runner.family())
-                pss = sum(process.memory_full_info().pss for process in runner.family())
-                totals.append(memory.total)
-                share = (_cpu_s(runner) - before[name]) / passed
-                print(
-                    f"{name:<24}{memory.total / MIB:>8.0f} MiB{memory.private / MIB:>8.0f} MiB"
-                    f"{pss / MIB:>8.0f} MiB{share:>11.1%}"
-                )
-            print(f"{'monitor / chat runner':<24}{totals[1] / totals[0]:>8.2f}")
-        finally:
-            chat.destroy()
-            monitor.destroy()
+        passed = time.perf_counter() - begun
+        print(f"\nthe swarm's monitor beside a chat runner, a look every {passed / LOOKS:.1f} s")
+        print(f"{'':<24}{'memory':>12}{'private':>12}{'PSS':>12}{'of a core':>11}")
+        totals = []
+        for name, runner in runners.items():
+            memory = memory_of(process.pid for process in runner.family())
+            pss = sum(process.memory_full_info().pss for process in runner.family())
+            totals.append(memory.total)
+            share = (_cpu_s(runner) - before[name]) / passed
+            print(
+                f"{name:<24}{memory.total / MIB:>8.0f} MiB{memory.private / MIB:>8.0f} MiB"
+                f"{pss / MIB:>8.0f} MiB{share:>11.1%}"
+            )
+        print(f"{'monitor / chat runner':<24}{totals[1] / totals[0]:>8.2f}")
 
 
 def _cpu_s(runner: RunnerProcess) -> float:

@@ -46,7 +46,7 @@ async def test_what_fits_is_said_when_it_is_known(
         await until_shown(pilot, "petals-team/StableBeluga2", "80 blocks, 70B chat model")
         await pilot.press("down")
         slow_machine.set()
-        await until_shown(pilot, "petals-team/StableBeluga2  fits 15 of 80, 70B chat model")
+        await until_shown(pilot, "petals-team/StableBeluga2  fits 14 of 80, 70B chat model")
         await until_shown(pilot, "80 blocks, big", "8 blocks, chosen now")
         assert app.screen.query_one("#models", OptionList).highlighted == 1
 

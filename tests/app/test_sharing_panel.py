@@ -153,7 +153,7 @@ async def test_the_palette_offers_the_address_and_whole_lines(services: FakeServ
         assert decode(code).peers == (ADDRESS,)
         await offered["Copy the line to ask it"].callback()
         assert app.clipboard == f"torbiz-tui ask --join {code}"
-        await offered["Copy the address"].callback()
+        await offered["Copy the invite address"].callback()
         assert app.clipboard == ADDRESS
 
 
@@ -161,7 +161,7 @@ async def test_in_the_public_swarm_nobody_needs_a_code(services: FakeServices) -
     app = app_of(services, "share")
     async with app.run_test(size=(100, 30)) as pilot:
         services.sharing.become(serving(spec=replace(SPEC, new_swarm=False)))
-        await until_shown(pilot, "y copies the address")
+        await until_shown(pilot, "y copies the invite address")
         offered = {command.title: command for command in app.get_system_commands(app.screen)}
         assert "Copy the invite code" not in offered
         await offered["Copy the line to ask it"].callback()

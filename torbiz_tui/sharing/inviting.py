@@ -49,7 +49,7 @@ def offers(state: SharingState) -> tuple[Offer, ...]:
     """What can be given to others now, the best first; empty while there is no address."""
     if state.spec is None or not state.active or not state.addresses:
         return ()
-    address = Offer("address", "the address", state.addresses[0])
+    address = Offer("address", "the invite address", state.addresses[0])
     if not is_private(state.spec):
         line = shlex.join([_PROGRAM, "ask", "--model", state.spec.model])
         return address, Offer("ask", "the line to ask it", line)

@@ -23,7 +23,7 @@ class KeyFooter(Footer):
     def bindings_changed(self, screen: Screen[object]) -> None:
         """Show the keys that there are now."""
         del screen
-        if self._shown is None or self.screen.focused is self._focused:
+        if self._focused in (None, self.screen.focused):
             self._show()
         elif self._later is None:
             self._later = self.set_timer(_LATER_S, self._show)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,18 +17,22 @@ from torbiz_tui.catalogue.architecture import read_architecture
 from torbiz_tui.fit import choose_place, needs_of
 from torbiz_tui.hardware import Hardware
 
-from .conftest import TinyModel
-from .runner_process import SCRIPTS, RunnerProcess, ServerProcess
+from .conftest import TinyModel, start_chat
+from .runner_process import SCRIPTS, ServerProcess
 from .talking import talk, user
 
 
 @pytest.mark.swarm
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory on Linux only")
 def test_a_server_takes_what_the_fit_predicts(
-    server: ServerProcess, chat: RunnerProcess, tiny_model: TinyModel
+    petals_python: Path, server: ServerProcess, tiny_model: TinyModel
 ) -> None:
     """The machine's own cores decide how many handlers there are."""
-    talk(chat, user("How much do you take? " * 60), conversation="memory")
+    chat = start_chat(petals_python, tiny_model, server.address)
+    try:
+        talk(chat, user("How much do you take? " * 60), conversation="memory")
+    finally:
+        chat.destroy()
     config = json.loads((tiny_model.folder / "config.json").read_text("utf-8"))
     place = choose_place(Hardware(os.cpu_count() or 2, 2**40, 2**40), "cpu")
     needs = needs_of(read_architecture("tiny", config), "cpu", handlers=place.handlers)

@@ -180,9 +180,17 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _version(db: sqlite3.Connection, file: Path) -> int:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    # As of one moment: another program may be making the file right now.
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        if alone and db.in_transaction:
+            db.execute("ROLLBACK")
     if tables and application != _APPLICATION_ID:
         raise TorbizError(
             f"{file} is not a history of conversations.",

@@ -24,10 +24,10 @@ async def until(
     condition: Callable[[], object],
     what: str = "",
     *,
-    within_s: float = DEADLINE_S,
+    within_s: float | None = None,
 ) -> None:
     """Wait until the condition holds."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + (DEADLINE_S if within_s is None else within_s)
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"never: {what}\n{screen_text(pilot.app)}")

@@ -177,7 +177,7 @@ def test_it_ends_when_nobody_is_connected_any_more(start: Start, path: Path) -> 
     with SocketClient(path) as client:
         client.until_ready()
         with pytest.raises(TimeoutError):
-            client.next_event(0.6)  # it stays while somebody is connected
+            client.until(lambda _event: False, 0.6)  # it stays while somebody is connected
     assert runner.wait(5) == 0
     assert list(path.parent.iterdir()) == []
 

@@ -4,8 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Most tests wait for a server, a container or a terminal: three at once suit two cores.
-PROCESSES ?= 3
+# Most tests wait for a server, a container or a terminal: four at once suit two cores.
+PROCESSES ?= 4
 
 .PHONY: run test lint format bench snapshots clean
 

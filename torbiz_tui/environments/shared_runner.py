@@ -134,6 +134,8 @@ class SharedRunners:
         self._records = ChatRecords(paths)
         # Those that this program has started: only their parent learns how they ended.
         self._children: dict[int, Child] = {}
+        # Started here and not heard of yet: who asked for it may have given up meanwhile.
+        self._beginning: set[int] = set()
 
     async def reach(
         self,
@@ -151,6 +153,10 @@ class SharedRunners:
         if runner is not None:
             return runner
         async with self._locked():
+            record = self._records.find(key)
+            if record is not None and record.pid in self._beginning:
+                child = self._children[record.pid]
+                return await self._first_connection(record, child, log_file)
             return await self._join(key, log_file) or await self._start(
                 key, model, argv, environ, log_file
             )
@@ -232,6 +238,7 @@ class SharedRunners:
                 remedy="Free some disk space or mend the permissions, then try again.",
                 code="runner_not_started",
             ) from error
+        self._beginning.add(child.pid)
         logger("inference").info("started pid %d for %s", child.pid, model)
         return await self._first_connection(record, child, log_file)
 
@@ -245,11 +252,13 @@ class SharedRunners:
             if Path(record.socket).exists():
                 runner = await self._join(record.key, log_file)
                 if runner is not None:
+                    self._beginning.discard(child.pid)
                     return runner
             if child.poll() is not None:
                 why = f"It ended at once, with exit code {child.returncode}."
                 break
             await asyncio.sleep(_POLL_S)
+        self._beginning.discard(child.pid)
         kill_group(child.pid)
         said = last_lines(log_file, record.log_start)
         error = TorbizError(
@@ -284,6 +293,7 @@ class SharedRunners:
         for pid, child in list(self._children.items()):
             if child.poll() is not None:
                 del self._children[pid]
+                self._beginning.discard(pid)
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:

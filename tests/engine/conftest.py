@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -18,9 +18,11 @@ from uuid import uuid4
 import docker
 import pytest
 
-from tests.conftest import one_at_a_time, shared_folder
+from tests.conftest import free_port, one_at_a_time, shared_folder
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
+from tests.engine.serving import docker_services
+from torbiz_tui.assembly import Services
 from torbiz_tui.config import Config, load_config
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import PetalsImage
@@ -227,3 +229,30 @@ def podman_engine(
         copy_image(base_image, client, target)
     yield found
     found.close()
+
+
+@pytest.fixture
+def name(engine_name: Callable[[str], str], client: docker.DockerClient) -> Iterator[str]:
+    """The name of a container, which is gone afterwards."""
+    name = engine_name("seeder")
+    yield name
+    for left in client.containers.list(all=True, filters={"name": name}):
+        left.remove(force=True, v=True)
+
+
+@pytest.fixture
+async def make(
+    demo_home: Path, petals_image: str, name: str
+) -> AsyncIterator[Callable[..., Services]]:
+    """Services of one home, as often as the app is opened; all are closed."""
+    made: list[Services] = []
+    port = free_port()
+
+    def services(**overrides: object) -> Services:
+        values = {"share.port": port, **overrides}
+        made.append(docker_services(demo_home, petals_image, name, **values))
+        return made[-1]
+
+    yield services
+    for one in made:
+        await one.close()

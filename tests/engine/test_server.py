@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from typing import Any
 import docker
 import pytest
 
-from tests.conftest import free_port
-from tests.engine.serving import docker_services, until
+from tests.engine.serving import until
 from tests.inference.test_service import QUESTION, answer, local_answers
 from torbiz_tui.assembly import Services
 from torbiz_tui.environments.docker import container_plan as plan_module
@@ -36,33 +35,6 @@ pytestmark = pytest.mark.engine
 NODE_TOKEN = "node-token-that-nobody-may-see"
 HUB_TOKEN = "hf_tokenThatNobodyMaySee"
 FREEZES_TRIED = 5
-
-
-@pytest.fixture
-def name(engine_name: Callable[[str], str], client: docker.DockerClient) -> Iterator[str]:
-    """The name of a container, which is gone afterwards."""
-    name = engine_name("seeder")
-    yield name
-    for left in client.containers.list(all=True, filters={"name": name}):
-        left.remove(force=True, v=True)
-
-
-@pytest.fixture
-async def make(
-    demo_home: Path, petals_image: str, name: str
-) -> AsyncIterator[Callable[..., Services]]:
-    """Services of one home, as often as the app is opened; all are closed."""
-    made: list[Services] = []
-    port = free_port()
-
-    def services(**overrides: object) -> Services:
-        values = {"share.port": port, **overrides}
-        made.append(docker_services(demo_home, petals_image, name, **values))
-        return made[-1]
-
-    yield services
-    for one in made:
-        await one.close()
 
 
 async def serve(services: Services, *, replace: bool = False) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from tests.conftest import free_port
-from tests.engine.serving import docker_services, until
+from tests.engine.serving import until
 from torbiz_tui.assembly import Services
 from torbiz_tui.sharing.state import Phase, Stage
 
@@ -24,31 +23,6 @@ KILL_SERVER = (
     'supervisor=$(tr -d " " < /proc/1/task/1/children);'
     ' kill -KILL $(cut -d" " -f1 "/proc/$supervisor/task/$supervisor/children")'
 )
-
-
-@pytest.fixture
-def name(engine_name: Callable[[str], str], client: docker.DockerClient) -> Iterator[str]:
-    name = engine_name("seeder")
-    yield name
-    for left in client.containers.list(all=True, filters={"name": name}):
-        left.remove(force=True, v=True)
-
-
-@pytest.fixture
-async def make(
-    demo_home: Path, petals_image: str, name: str
-) -> AsyncIterator[Callable[..., Services]]:
-    made: list[Services] = []
-    port = free_port()
-
-    def services(**overrides: object) -> Services:
-        values = {"share.port": port, **overrides}
-        made.append(docker_services(demo_home, petals_image, name, **values))
-        return made[-1]
-
-    yield services
-    for one in made:
-        await one.close()
 
 
 async def test_a_server_that_crashes_is_started_again(

@@ -57,13 +57,19 @@ def _dispatch(call: Call) -> int:
 
 def _open_app(call: Call) -> int:
     """Open the full-screen app. Raises UsageError where there is no terminal for it."""
-    streams = (sys.stdin, sys.stdout)
-    if any(stream is None or not stream.isatty() for stream in streams):
-        raise UsageError(
-            "The full-screen app needs a terminal, and standard input or output is none.",
-            remedy=f"`{PROGRAM} --help` lists the commands that work without one.",
-            code="no_terminal",
-        )
+    # Textual draws on standard error.
+    streams = {
+        "standard input": sys.stdin,
+        "standard output": sys.stdout,
+        "standard error": sys.stderr,
+    }
+    for name, stream in streams.items():
+        if stream is None or not stream.isatty():
+            raise UsageError(
+                f"The full-screen app needs a terminal, and {name} is none.",
+                remedy=f"`{PROGRAM} --help` lists the commands that work without one.",
+                code="no_terminal",
+            )
     loaded = call.loaded
     call.start_log(create=True)
     from torbiz_tui.app import run_app

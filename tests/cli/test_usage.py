@@ -74,10 +74,24 @@ def test_a_wrong_call_is_refused_in_a_sentence(
     assert not home.exists()
 
 
-def test_the_app_needs_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+class _TerminalStream(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "said"),
+    [("stdin", "standard input"), ("stdout", "standard output"), ("stderr", "standard error")],
+)
+def test_the_app_needs_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: str, said: str
+) -> None:
+    streams = {name: _TerminalStream() for name in ("stdin", "stdout", "stderr")}
+    streams[elsewhere] = io.StringIO()
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
     assert main(["--demo"]) == 2
-    assert "needs a terminal" in capsys.readouterr().err
+    assert f"needs a terminal, and {said} is none" in streams["stderr"].getvalue()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -43,6 +43,26 @@ async def test_a_running_step_shows_its_progress_time_and_output(with_steps: Mak
         await until_shown(pilot, "This machine is ready")
 
 
+async def test_the_cursor_goes_along_with_what_is_done(with_steps: Make) -> None:
+    one, two = step("one", "First step")(), step("two", "Second step", "one")()
+    three = step("three", "Third step", "two")()
+    two.gate.clear()
+    three.gate.clear()
+    async with app_of(with_steps(one, two, three), "setup").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "missing")
+        await pilot.press("enter")
+        await until_shown(pilot, "Second step: running", "half-way")
+        assert "Set up this machine" not in screen_text(pilot.app)
+        # A person who looks at another step is left there.
+        await pilot.press("up")
+        await until_shown(pilot, "First step: ready")
+        two.gate.set()
+        await until_shown(pilot, "✓ Second step", "Setting up: Third step")
+        assert "First step: ready" in screen_text(pilot.app)
+        three.gate.set()
+        await until_shown(pilot, "This machine is ready")
+
+
 async def test_going_elsewhere_stops_nothing(with_steps: Make) -> None:
     one = step("one", "First step")()
     one.gate.clear()

@@ -63,6 +63,8 @@ class SetupScreen(ModeScreen):
         super().__init__(services)
         self._plan = services.setup
         self._applying = False
+        # The step that the cursor was taken to; None once the person has chosen another.
+        self._followed: str | None = None
         self._shown_output: str | None = None
         self._output = MemoryView(_OUTPUT_LINES)
 
@@ -120,9 +122,21 @@ class SetupScreen(ModeScreen):
     def _refresh_steps(self) -> None:
         steps = self.query_one(StepList)
         steps.show(self._plan.statuses)
+        self._follow()
         self._show_verdict()
         self._show_step()
         self.refresh_bindings()
+
+    def _follow(self) -> None:
+        """Keep the cursor on the step that is being done, until the person moves it."""
+        steps = self.query_one(StepList)
+        at = steps.selected
+        if not self._applying or at is None or at.id != self._followed:
+            return
+        if at.state is not StepState.RUNNING:
+            running = (s.id for s in self._plan.statuses if s.state is StepState.RUNNING)
+            self._followed = next(running, at.id)
+            steps.select(self._followed)
 
     @property
     def _ready(self) -> bool:
@@ -131,6 +145,7 @@ class SetupScreen(ModeScreen):
     def _show_verdict(self) -> None:
         ready = self._ready
         self.set_class(ready, "-ready")
+        self.set_class(self._applying, "-applying")
         self.query_one("#run", Button).disabled = self._plan.running and self._applying
         self.query_one("#verdict", Static).update(self._verdict())
 
@@ -211,6 +226,9 @@ class SetupScreen(ModeScreen):
     @on(Button.Pressed, "#run")
     def _run_chosen(self, event: OptionList.OptionSelected | Button.Pressed) -> None:
         event.stop()
+        steps = self.query_one(StepList)
+        steps.focus()
+        self._followed = steps.selected.id if steps.selected is not None else None
         self._run()
 
     @work(group="run", exit_on_error=False)
@@ -247,9 +265,9 @@ class SetupScreen(ModeScreen):
             return
         self._refresh_steps()
         steps = self.query_one(StepList)
-        for index, status in enumerate(self._plan.statuses):
+        for status in self._plan.statuses:
             if status.state in (StepState.FAILED, StepState.BLOCKED):
-                steps.highlighted = index
+                steps.select(status.id)
                 break
         self._show_disk()
 
@@ -284,10 +302,7 @@ class SetupScreen(ModeScreen):
     @work(group="retry", exit_on_error=False)
     async def do_step(self, step_id: str, *, anew: bool = False, note: str = "") -> None:
         """Select a step and do it, `anew` also if it is done; `note` is shown meanwhile."""
-        steps = self.query_one(StepList)
-        for index, status in enumerate(self._plan.statuses):
-            if status.id == step_id:
-                steps.highlighted = index
+        self.query_one(StepList).select(step_id)
         if note:
             self.notice.show_text(note)
         await (self._plan.redo(step_id) if anew else self._plan.retry(step_id))

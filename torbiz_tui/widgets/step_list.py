@@ -109,6 +109,12 @@ class StepList(OptionList):
             if self.get_option_at_index(index).prompt != line:
                 self.replace_option_prompt_at_index(index, line)
 
+    def select(self, step_id: str) -> None:
+        """Put the cursor on a step; nothing where there is no such step."""
+        for index, status in enumerate(self._statuses):
+            if status.id == step_id:
+                self.highlighted = index
+
     def on_resize(self) -> None:
         """Lay the columns out anew."""
         self.show(self._statuses)

@@ -167,8 +167,9 @@ def _from_variables(
             continue
         try:
             layer.values[setting.key] = setting.kind.parse(environ[name])
-        except RejectedError:
-            problems.append(rejected(name, setting.key, environ[name], setting.kind.accepted))
+        except RejectedError as error:
+            accepted = setting.kind.accepted
+            problems.append(rejected(name, setting.key, environ[name], accepted, error.reason))
         layer.origins[setting.key] = Origin("variable", name)
     return layer
 
@@ -183,9 +184,9 @@ def _from_command_line(overrides: Mapping[str, object], problems: list[Problem])
         kind: Kind = setting.kind
         try:
             layer.values[key] = kind.parse(value) if isinstance(value, str) else kind.check(value)
-        except RejectedError:
+        except RejectedError as error:
             given = value if isinstance(value, str) else kind.text(value)
-            problems.append(rejected(place, key, given, kind.accepted))
+            problems.append(rejected(place, key, given, kind.accepted, error.reason))
         layer.origins[key] = Origin("option", place)
     return layer
 

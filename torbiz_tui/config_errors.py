@@ -38,9 +38,10 @@ class ConfigError(UsageError):
         return " ".join((self.what, *self.details))
 
 
-def rejected(where: str, key: str, value: str, accepted: str) -> Problem:
-    """The problem of a value that is not accepted."""
-    return Problem(where, key, f"{shown(value)} is not accepted; accepted is {accepted}.")
+def rejected(where: str, key: str, value: str, accepted: str, reason: str = "") -> Problem:
+    """The problem of a value that is not accepted; `reason` says it better where there is one."""
+    general = f"{shown(value)} is not accepted; accepted is {accepted}."
+    return Problem(where, key, reason or general)
 
 
 def shown(value: str) -> str:

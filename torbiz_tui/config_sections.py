@@ -31,6 +31,7 @@ from torbiz_tui.config_values import (
     TextMap,
     Whole,
 )
+from torbiz_tui.petals_command_line import PetalsOptionText
 
 T = TypeVar("T")
 
@@ -129,6 +130,13 @@ class ShareConfig:
         None,
         Whole(16, 10_000_000, optional=True),
         "Tokens of all sessions together kept in the attention cache; null leaves it to Petals.",
+    )
+    petals_options: tuple[str, ...] = declared(
+        (),
+        TextList(PetalsOptionText()),
+        "Further options of Petals' own command line, NAME=VALUE each; docs/petals-options.md lists"
+        " them.",
+        "--petals",
     )
     reserve_percent: int = declared(
         20,

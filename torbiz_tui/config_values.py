@@ -20,7 +20,11 @@ _NOTHING = ("", "~", "null", "none")
 
 
 class RejectedError(ValueError):
-    """A value is not one of those that its kind accepts."""
+    """A value is not one of those that its kind accepts; `reason` says more of it, where it can."""
+
+    def __init__(self, *where: object, reason: str = "") -> None:
+        super().__init__(*where)
+        self.reason = reason
 
 
 class Kind(ABC):

@@ -133,11 +133,12 @@ class _Reader:
             self._found.values[setting.key] = _value(setting, node)
             self._found.lines[setting.key] = node.start_mark.line + 1
         except RejectedError as error:
-            self._reject(error.args[0] if error.args else node, setting.key, setting.kind.accepted)
+            blamed = error.args[0] if error.args else node
+            self._reject(blamed, setting.key, setting.kind.accepted, error.reason)
 
-    def _reject(self, node: Node, key: str, accepted: str) -> None:
+    def _reject(self, node: Node, key: str, accepted: str, reason: str = "") -> None:
         accepted += _quotes_hint(node, key)
-        self._found.problems.append(rejected(self._at(node), key, _source(node), accepted))
+        self._found.problems.append(rejected(self._at(node), key, _source(node), accepted, reason))
 
     def _tell(self, node: Node, key: str, text: str) -> None:
         self._found.problems.append(Problem(self._at(node), key, text))
@@ -212,5 +213,5 @@ def _text(kind: Text, node: Node) -> str:
         raise RejectedError(node)
     try:
         return kind.parse(str(node.value))
-    except RejectedError:
-        raise RejectedError(node) from None
+    except RejectedError as error:
+        raise RejectedError(node, reason=error.reason) from None

@@ -65,7 +65,7 @@ def test_what_is_filled_in_asks_for_the_same() -> None:
 
 
 def test_every_setting_of_a_request_is_in_the_form_or_carried_along() -> None:
-    carried = {"loopback", "anyway", "allow_pickled", "dht_prefix"}
+    carried = {"loopback", "anyway", "allow_pickled", "dht_prefix", "petals_options"}
     elsewhere = {
         "new_swarm": "swarm",
         "initial_peers": "peers",

@@ -149,6 +149,7 @@ def _add_sharing(command: Any) -> None:
     add_setting(share, "share.port", "N")
     add_setting(share, "share.throughput", "RATE")
     add_setting(share, "share.public_name", "NAME")
+    add_setting(share, "share.petals_options", "NAME=VALUE", action="append")
     swarm = share.add_mutually_exclusive_group()
     swarm.add_argument(
         "--new-swarm",

@@ -19,6 +19,7 @@ class ServerSpec:
     means the public swarm. Tokens are not part of it: they travel in the environment. `fit_note`
     says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
     is called here. `allow_pickled` takes weights that can run code, where there are no others.
+    `petals_options` are further options of Petals' own command line, `name=value` each, sorted.
     """
 
     model: str
@@ -42,6 +43,7 @@ class ServerSpec:
     fit_warning: str = ""
     swarm_name: str = ""
     allow_pickled: bool = False
+    petals_options: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label."""

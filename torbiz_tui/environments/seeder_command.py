@@ -5,6 +5,9 @@ from __future__ import annotations
 from torbiz_tui.config import ShareConfig
 from torbiz_tui.environments.base import ServerSpec
 
+# Of Petals' options these stand in `host_maddrs` and `announce_maddrs`, which drivers may change.
+_SAID_BY_ADDRESSES = ("host_maddrs", "public_ip")
+
 
 def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str) -> list[str]:
     """The command line after the script's name; `source`, `identity` and `cache` as that place
@@ -41,6 +44,9 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
     ):
         for value in values:
             arguments += [option, value]
+    for text in spec.petals_options:
+        if text.partition("=")[0] not in _SAID_BY_ADDRESSES:
+            arguments += ["--petals-option", text]
     return arguments
 
 

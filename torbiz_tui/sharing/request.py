@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torbiz_tui.catalogue import DEMO_MODEL, ModelInfo
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import UsageError
+from torbiz_tui.sharing.petals_options import addresses_of, normalised, require_hub_model, value_of
 
 # A server that dies stays "online" for others until twice this has passed; Petals' default is 120.
 _DEMO_UPDATE_PERIOD_S = 10
@@ -19,7 +20,8 @@ class ShareRequest:
     """What a person asks for; see `ServerSpec` for the forms.
 
     `loopback` keeps the server on 127.0.0.1, unseen by other machines. `anyway` shares also where
-    not one block seems to fit. `dht_prefix` is what the swarm calls the model's blocks; empty takes
+    not one block seems to fit. `petals_options` are those of Petals' own command line, as
+    `normalised` gives them. `dht_prefix` is what the swarm calls the model's blocks; empty takes
     the model's own.
     """
 
@@ -40,6 +42,7 @@ class ShareRequest:
     allow_pickled: bool = False
     swarm_name: str = ""
     dht_prefix: str = ""
+    petals_options: tuple[str, ...] = ()
 
 
 def require_name(model: str) -> str:
@@ -60,7 +63,10 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         raise UsageError(
             f"The port {request.port} does not exist.", remedy="Give a number from 1 to 65535."
         )
-    host_maddrs = _loopback(request.port) if request.loopback else ()
+    options = normalised(request.petals_options)
+    require_hub_model(options, model)
+    addresses = addresses_of(options, request.port, request.announce_maddrs)
+    own_period = value_of(options, "update_period") is not None
     dtype = request.torch_dtype
     return ServerSpec(
         model=model.name,
@@ -78,18 +84,20 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         port=request.port,
         new_swarm=request.new_swarm,
         initial_peers=request.initial_peers,
-        host_maddrs=host_maddrs,
-        announce_maddrs=request.announce_maddrs,
+        host_maddrs=addresses.host or (_loopback(request.port) if request.loopback else ()),
+        announce_maddrs=addresses.announce,
         public_name=request.public_name,
         attn_cache_tokens=request.attn_cache_tokens,
-        update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo else None,
+        update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo and not own_period else None,
         swarm_name=request.swarm_name,
         allow_pickled=request.allow_pickled,
+        petals_options=options,
     )
 
 
 def request_of(spec: ServerSpec) -> ShareRequest:
     """What asks for a server like this one, such as the one that runs."""
+    own_address = value_of(spec.petals_options, "public_ip") is not None
     return ShareRequest(
         model=spec.model if spec.model == DEMO_MODEL else spec.source,
         blocks=spec.blocks,
@@ -101,10 +109,11 @@ def request_of(spec: ServerSpec) -> ShareRequest:
         new_swarm=spec.new_swarm,
         initial_peers=spec.initial_peers,
         public_name=spec.public_name,
-        announce_maddrs=spec.announce_maddrs,
+        announce_maddrs=() if own_address else spec.announce_maddrs,
         attn_cache_tokens=spec.attn_cache_tokens,
         loopback=spec.host_maddrs == _loopback(spec.port),
         allow_pickled=spec.allow_pickled,
+        petals_options=spec.petals_options,
         swarm_name=spec.swarm_name,
         dht_prefix=spec.dht_prefix,
     )

@@ -18,6 +18,7 @@ from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
+from torbiz_tui.sharing.petals_options import normalised
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
@@ -66,6 +67,7 @@ class SharingService:
             announce_maddrs=tuple(share.announce_maddrs),
             attn_cache_tokens=share.attn_cache_tokens,
             loopback=self._config.demo,
+            petals_options=normalised(share.petals_options),
             swarm_name=swarm.name,
         )
 

@@ -1,0 +1,145 @@
+"""Options of Petals' own command line: all of them are known, checked, and said in a request."""
+
+from __future__ import annotations
+
+import ast
+import os
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from torbiz_tui.catalogue import ModelInfo, demo_info
+from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.environments.seeder_command import seeder_arguments
+from torbiz_tui.errors import UsageError
+from torbiz_tui.sharing.petals_options import PETALS_OPTIONS, normalised, problem_of
+from torbiz_tui.sharing.request import ShareRequest, make_spec, request_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+HUB_MODEL = ModelInfo("owner/model", "owner/model", "llama", 8)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        (["--num-handlers=3", "balance-quality = 0"], ("balance_quality=0", "num_handlers=3")),
+        (["no_auto_relay", "skip_reachability_check=false"], ("no_auto_relay=true",)),
+        (["max_disk_space=1.5GiB"], ("max_disk_space=1610612736",)),
+        (["adapters=a/b,c/d a/b"], ("adapters=a/b c/d",)),
+        (["compression=FLOAT16", "compression=float16"], ("compression=float16",)),
+        (["revision=v1.0", "session_timeout=60.0"], ("revision=v1.0", "session_timeout=60")),
+    ],
+)
+def test_options_are_put_in_one_spelling(texts: list[str], kept: tuple[str, ...]) -> None:
+    assert normalised(texts) == kept
+    assert normalised(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["num_handler=3"], ["num_handler ", "did you mean num_handlers?"]),
+        (["num_handlers=many"], ["num_handlers", "'many'", "a whole number from 1 to 64"]),
+        (["session_timeout"], ["session_timeout", "needs a value", "from 1 to"]),
+        (["port=31337"], ["port", "--port / share.port"]),
+        (["public_ip=192.0.2.300"], ["public_ip", "'192.0.2.300'", "IPv4"]),
+        (["host_maddrs=localhost:80"], ["host_maddrs", "'localhost:80'", "/ip4/0.0.0.0/tcp/31337"]),
+        (["compression=zip"], ["compression", "'zip'", "float16"]),
+        (["max_disk_space=lots"], ["max_disk_space", "'lots'", "50GB"]),
+        (["revision=../x"], ["revision", "'../x'", "a branch, a tag or a commit"]),
+        (["=3"], ["''", "num_handlers=3"]),
+        (["sender_threads=1", "sender_threads=2"], ["sender_threads", "twice"]),
+        (["update_period=60", "expiration=60"], ["expiration 60", "update_period 60"]),
+        (["min_batch_size=9", "max_batch_size=8"], ["min_batch_size 9", "max_batch_size 8"]),
+    ],
+)
+def test_what_is_wrong_names_option_value_and_what_is_accepted(
+    texts: list[str], words: list[str]
+) -> None:
+    problem = problem_of(texts)
+    for word in words:
+        assert word in problem
+
+
+def test_a_restart_asks_for_the_same_options() -> None:
+    request = ShareRequest(
+        "owner/model",
+        initial_peers=("/ip4/192.0.2.1/tcp/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",),
+        petals_options=("num_handlers=3", "public_ip=192.0.2.7", "revision=v1.0"),
+    )
+    spec = make_spec(request, HUB_MODEL)
+    assert ServerSpec.from_json(spec.to_json()) == spec
+    assert request_of(spec) == request
+    arguments = seeder_arguments(spec, source="owner/model", identity="", cache="")
+    assert arguments[-4:] == [
+        *("--petals-option", "num_handlers=3"),
+        *("--petals-option", "revision=v1.0"),
+    ]
+    assert "/ip4/192.0.2.7/tcp/31337" in arguments
+
+
+def test_addresses_to_listen_on_go_before_loopback() -> None:
+    request = ShareRequest(
+        "torbiz-demo",
+        new_swarm=True,
+        loopback=True,
+        petals_options=("host_maddrs=/ip4/0.0.0.0/tcp/31337", "update_period=30"),
+    )
+    spec = make_spec(request, demo_info())
+    assert spec.host_maddrs == ("/ip4/0.0.0.0/tcp/31337",)
+    assert "--update-period" not in seeder_arguments(spec, source="x", identity="", cache="")
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (ShareRequest("m", petals_options=("host_maddrs=/ip4/0.0.0.0/tcp/5",)), ["another port"]),
+        (
+            ShareRequest(
+                "m",
+                announce_maddrs=("/ip4/192.0.2.9/tcp/31337",),
+                petals_options=("public_ip=192.0.2.7",),
+            ),
+            ["public_ip", "share.announce_maddrs"],
+        ),
+    ],
+)
+def test_what_contradicts_the_rest_is_refused(request_: ShareRequest, words: list[str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_spec(request_, HUB_MODEL)
+    for word in words:
+        assert word in refused.value.what
+
+
+def test_a_folder_has_no_revisions() -> None:
+    request = ShareRequest("demo", new_swarm=True, petals_options=("revision=main",))
+    with pytest.raises(UsageError, match="is a folder on this machine"):
+        make_spec(request, replace(demo_info(), demo=False))
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    page = runpy.run_path(str(DOCS / "write_petals_options.py"))["page"]()
+    written = (DOCS / "petals-options.md").read_text("utf-8")
+    assert written == page, "run `python docs/write_petals_options.py`"
+
+
+@pytest.mark.swarm
+def test_every_option_of_the_installed_petals_is_in_the_table() -> None:
+    python = os.environ.get("TORBIZ_TEST_PETALS_PYTHON")
+    if python is None:
+        pytest.skip("TORBIZ_TEST_PETALS_PYTHON names no Python that has Petals")
+    root = Path(python).parents[1]
+    source = next(root.glob("lib/python3.*/site-packages/petals/cli/run_server.py"))
+    names = {
+        argument.value.lstrip("-")
+        for call in ast.walk(ast.parse(source.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("add", "add_argument")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and argument.value != "-c"
+    }
+    assert len(names) > 40
+    assert names == set(PETALS_OPTIONS)

@@ -1,0 +1,119 @@
+"""Options of Petals' own command line in a request: checked, put in order, looked up.
+
+The table is `PETALS_OPTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torbiz_tui.catalogue import ModelInfo
+from torbiz_tui.config_errors import shown
+from torbiz_tui.config_values import Flag, RejectedError
+from torbiz_tui.errors import UsageError
+from torbiz_tui.petals_command_line import PETALS_OPTIONS, option_text, read_option
+
+__all__ = [
+    "PETALS_OPTIONS",
+    "Addresses",
+    "addresses_of",
+    "normalised",
+    "problem_of",
+    "require_hub_model",
+    "value_of",
+]
+
+
+def normalised(texts: Iterable[str]) -> tuple[str, ...]:
+    """The options as `name=value`, sorted, each once; a flag that is off is left out.
+
+    Raises UsageError (`petals_option`) that names the option, what was given, and what is accepted.
+    """
+    values: dict[str, object] = {}
+    for text in texts:
+        try:
+            name, value = read_option(text)
+        except RejectedError as error:
+            raise _refused(error.reason) from None
+        if values.get(name, value) != value:
+            raise _refused(f"{name} is given twice, with different values.")
+        values[name] = value
+    _check_together(values)
+    return tuple(
+        option_text(name, value)
+        for name, value in sorted(values.items())
+        if not (isinstance(PETALS_OPTIONS[name].kind, Flag) and value is False)
+    )
+
+
+def problem_of(texts: Iterable[str]) -> str:
+    """What is wrong with these options, in a sentence; empty where nothing is."""
+    try:
+        normalised(texts)
+    except UsageError as error:
+        return error.what
+    return ""
+
+
+def value_of(options: Iterable[str], name: str) -> object:
+    """The value of an option among those that `normalised` gave; None where it is not given."""
+    text = next((text for text in options if text.partition("=")[0] == name), None)
+    return None if text is None else read_option(text)[1]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the server listens and what it announces; empty where that is not said."""
+
+    host: tuple[str, ...]
+    announce: tuple[str, ...]
+
+
+def addresses_of(options: Iterable[str], port: int, announced: tuple[str, ...]) -> Addresses:
+    """What the options say of addresses; `port` and `announced` are those of the request.
+
+    Raises UsageError for another port, which nothing would find, and for two ways to announce.
+    """
+    options = tuple(options)
+    host = value_of(options, "host_maddrs")
+    own = value_of(options, "public_ip")
+    for address in host if isinstance(host, tuple) else ():
+        if f"/{port}/" not in f"{address}/":
+            raise _refused(
+                f"host_maddrs: {shown(address)} has another port than {port}; give that, or change"
+                " it with --port / share.port."
+            )
+    if own is not None and announced:
+        raise _refused("public_ip and share.announce_maddrs: give one of the two.")
+    announce = announced if own is None else (f"/ip4/{own}/tcp/{port}",)
+    return Addresses(host if isinstance(host, tuple) else (), announce)
+
+
+def require_hub_model(options: Iterable[str], model: ModelInfo) -> None:
+    """Raises UsageError for a `revision` of a model that is a folder here."""
+    revision = value_of(options, "revision")
+    if revision is not None and model.source.startswith(("/", "~", ".")):
+        raise _refused(
+            f"revision={revision}: {model.name} is a folder on this machine, which has no revisions."
+        )
+
+
+def _check_together(values: dict[str, object]) -> None:
+    least, most = values.get("min_batch_size", 1), values.get("max_batch_size")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        raise _refused(f"min_batch_size {least} is above max_batch_size {most}.")
+    period, expiration = values.get("update_period"), values.get("expiration")
+    if isinstance(period, float) and isinstance(expiration, float) and expiration <= period:
+        raise _refused(
+            f"expiration {expiration:g} is not above update_period {period:g}: the blocks would"
+            " vanish between two announcements."
+        )
+
+
+def _refused(what: str) -> UsageError:
+    return UsageError(
+        f"Petals' options: {what}",
+        remedy="docs/petals-options.md lists all of them, with what is accepted.",
+        code="petals_option",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,8 @@ from textual.widgets import Button, Input, Select, Static
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.private_swarms.peer_address import read_peer
 from torbiz_tui.sharing.draft import (
-    JOIN,
-    NEW,
-    PUBLIC,
     ShareDraft,
     draft_of,
-    in_swarm,
-    models_of_swarm,
     problems_of,
     request_from,
     same_name,
@@ -31,6 +25,7 @@ from torbiz_tui.widgets.field import Field
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.model_name import short_model
 from torbiz_tui.widgets.share_more import NAMES, MoreSettings
+from torbiz_tui.widgets.swarm_choice import SwarmChoice
 
 if TYPE_CHECKING:
     from torbiz_tui.catalogue import ModelInfo
@@ -76,8 +71,6 @@ class ShareForm(Vertical):
     ShareForm.-dense Field { margin: 0; }
     ShareForm #intro { margin: 0 0 1 0; color: $text-muted; }
     ShareForm.-dense #intro { display: none; }
-    ShareForm #field-peers { display: none; }
-    ShareForm #field-peers.-chosen { display: block; }
     ShareForm #start { padding: 0 1; }
     ShareForm #foot { height: auto; margin: 1 0 0 0; }
     ShareForm #start { margin: 0 0 1 15; }
@@ -102,8 +95,6 @@ class ShareForm(Vertical):
         super().__init__(id="form")
         self._base = request
         self._models: list[ModelInfo] = []
-        self._swarms: dict[str, KnownSwarm] = {}
-        self._swarm_seen = ""
         self._named_by = ""
         self._running = False
 
@@ -119,27 +110,7 @@ class ShareForm(Vertical):
                 Input(draft.blocks, id="blocks", compact=True),
                 hint="auto, a number, or a range such as 0:8",
             )
-            yield Field(
-                "swarm",
-                "Swarm",
-                Select(
-                    self._swarm_options(),
-                    value=draft.swarm,
-                    allow_blank=False,
-                    id="swarm",
-                    compact=True,
-                ),
-            )
-            yield Field(
-                "peers",
-                "Address",
-                Input(
-                    draft.peers,
-                    placeholder="an invite code, or /ip4/…/tcp/…/p2p/…",
-                    id="peers",
-                    compact=True,
-                ),
-            )
+            yield SwarmChoice(self._base)
             yield Field(
                 "device",
                 "Device",
@@ -170,17 +141,15 @@ class ShareForm(Vertical):
 
     def set_swarms(self, swarms: Sequence[KnownSwarm]) -> None:
         """Offer these known swarms; what was chosen stays chosen."""
-        chosen = self._choice("swarm")
-        before = draft_of(self._base, self._swarms).swarm
-        self._swarms = {swarm.name: swarm for swarm in swarms}
-        now = draft_of(self._base, self._swarms).swarm
-        self._offer_swarms(now if chosen == before else chosen)
+        self._swarm.set_swarms(swarms)
+        self._told_change()
 
     def fill(self, request: ShareRequest, *, running: bool) -> None:
         """Fill in all fields as a request says; `running`: a server that would be restarted."""
         self._base = request
-        draft = draft_of(request, self._swarms)
-        self._offer_swarms(draft.swarm)
+        draft = draft_of(request, self._swarm.known)
+        self._swarm.fill(request)
+        self._told_change()
         devices = dict.fromkeys((*_DEVICES, draft.device))
         self.query_one("#device", Select).set_options([(name, name) for name in devices])
         for name in ("device", "torch_dtype", "quantization"):
@@ -217,7 +186,7 @@ class ShareForm(Vertical):
 
     def choose_swarm(self, swarm: str) -> None:
         """Fill in the swarm: `new`, `join` or `public`."""
-        self.query_one("#swarm", Select).value = swarm
+        self._swarm.choose(swarm)
 
     def _choose(self, model: str) -> None:
         known = self._known(model)
@@ -232,26 +201,6 @@ class ShareForm(Vertical):
 
     def _known(self, model: str) -> ModelInfo | None:
         return next((one for one in self._models if model in (one.name, one.source)), None)
-
-    def _swarm_options(self) -> list[tuple[str, str]]:
-        options = [
-            ("a new private swarm", NEW),
-            ("join a private swarm by address or invite code", JOIN),
-            ("the public swarm", PUBLIC),
-        ]
-        for swarm in self._swarms.values():
-            seen = time.strftime("%Y-%m-%d", time.localtime(swarm.last_seen))
-            options.append((f"{swarm.name}, last seen {seen}", in_swarm(swarm.name)))
-        return options
-
-    def _offer_swarms(self, chosen: str) -> None:
-        select: Select[str] = self.query_one("#swarm", Select)
-        options = self._swarm_options()
-        with self.prevent(Select.Changed):
-            select.set_options(options)
-            select.value = chosen if chosen in [value for _, value in options] else NEW
-        self._swarm_seen = _seen(self.draft())
-        self._told_change()
 
     # What it says
 
@@ -273,28 +222,28 @@ class ShareForm(Vertical):
     @property
     def known_swarm(self) -> KnownSwarm | None:
         """The known swarm that is chosen."""
-        return self._swarms.get(self.draft().known_swarm)
+        return self._swarm.chosen
 
     @property
     def named_by_swarm(self) -> bool:
         """Whether the swarm that is joined names the model."""
-        named = models_of_swarm(self.draft(), self._swarms)
-        return any(same_name(one.name, self.model) for one in named)
+        return any(same_name(name, self.model) for name in self._swarm.models)
 
     def draft(self) -> ShareDraft:
         """All fields as they stand there."""
         texts = {
             name: self._text(name) for name in ("blocks", "peers", *NAMES) if name != "hub_token"
         }
-        chosen = {name: self._choice(name) for name in ("device", "swarm")}
-        return ShareDraft(model=self.model, **{**texts, **chosen})
+        return ShareDraft(
+            model=self.model, device=self._choice("device"), swarm=self._swarm.value, **texts
+        )
 
     def request(self) -> ShareRequest | None:
         """What the fields ask for; None where something is wrong with them."""
         draft = self.draft()
         if problems_of(draft, self.info):
             return None
-        return request_from(draft, self._base, self._swarms)
+        return request_from(draft, self._base, self._swarm.known)
 
     def checked(self) -> ShareRequest | None:
         """The request, or None with the problems shown next to their fields."""
@@ -367,7 +316,7 @@ class ShareForm(Vertical):
     @on(Select.Changed, "#swarm")
     def _swarm_chosen(self) -> None:
         self._told_change()
-        if self.query_one("#swarm").has_focus and self._choice("swarm") == JOIN:
+        if self.query_one("#swarm").has_focus and self._swarm.joining:
             self.query_one("#peers").focus()
 
     @on(Select.Changed)
@@ -375,24 +324,23 @@ class ShareForm(Vertical):
     def _told_change(self) -> None:
         if not self.is_mounted:
             return
-        draft = self.draft()
-        self.query_one("#field-peers").set_class(draft.swarm == JOIN, "-chosen")
+        another = self._swarm.take_choice()
         self._fit_in()
-        self._take_from_swarm(draft)
+        if another:
+            self._take_from_swarm()
         self.query_one(MoreSettings).show(self.draft())
         self.post_message(self.Changed())
 
-    def _take_from_swarm(self, draft: ShareDraft) -> None:
+    def _take_from_swarm(self) -> None:
         """A swarm that was just chosen names its model, and a known one the port of old."""
-        before, self._swarm_seen = self._swarm_seen, _seen(draft)
-        named = [model.name for model in models_of_swarm(draft, self._swarms)]
-        if before in ("", self._swarm_seen) or not named:
+        named = self._swarm.models
+        if not named:
             return
-        known = self._swarms.get(draft.known_swarm)
+        known = self._swarm.chosen
         if known is not None and known.own:
             # The address stays what others have been given.
             self.query_one("#port", Input).value = str(read_peer(known.own[0]).port)
-        if not any(same_name(name, draft.model) for name in named):
+        if not self.named_by_swarm:
             self._choose(named[0])
             self._named_by = "Named by the swarm."
 
@@ -402,12 +350,15 @@ class ShareForm(Vertical):
 
     def _fit_in(self) -> None:
         cramped = self.app.size.height < _ROOMY
-        joining = self._choice("swarm") == JOIN
-        dense = cramped and (joining or self.query_one(MoreSettings).opened)
+        dense = cramped and (self._swarm.joining or self.query_one(MoreSettings).opened)
         self.set_class(dense, "-dense")
         # The foot follows the fields, and stays in sight where they do not all fit.
         foot = _FOOT_ROWS if dense else 2 * _FOOT_ROWS
         self.query_one("#fields").styles.max_height = max(1, self.content_size.height - foot)
+
+    @property
+    def _swarm(self) -> SwarmChoice:
+        return self.query_one(SwarmChoice)
 
     def _clear_problems(self) -> None:
         for field in self.query(Field):
@@ -424,8 +375,3 @@ class ShareForm(Vertical):
         if name in ("torch_dtype", "quantization"):
             return self._choice(name)
         return self.query_one(f"#{name}", Input).value.strip()
-
-
-def _seen(draft: ShareDraft) -> str:
-    """What says which swarm is meant."""
-    return f"{draft.swarm} {draft.peers}" if draft.swarm == JOIN else draft.swarm

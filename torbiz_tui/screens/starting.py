@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.pickled_weights import pickled_question
 from torbiz_tui.screens.preparing import PreparingScreen
 from torbiz_tui.screens.question import QuestionScreen
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN, PICKLED
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.environments.base import ServerSpec
     from torbiz_tui.sharing.request import ShareRequest
     from torbiz_tui.sharing.state import SharingState
-
-NAME_TAKEN = "container_name_taken"
-DOES_NOT_FIT = "does_not_fit"
-PICKLED = "pickled_weights"
 
 
 class StartingScreen(PreparingScreen):
@@ -113,12 +111,8 @@ class StartingScreen(PreparingScreen):
             if load:
                 self.begin(replace(request, allow_pickled=True))
 
-        question = QuestionScreen(
-            f"{failed.what}\n{failed.why}\n\nLoad what may run code of its owner on this machine?"
-            " Only if you trust that owner.",
-            yes="Load it",
-            no="Leave it",
-        )
+        text = pickled_question(request.model, failed)
+        question = QuestionScreen(text, yes="Load it", no="Leave it")
         self.app.push_screen(question, answered)
         return True
 

@@ -12,10 +12,10 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text
 from torbiz_tui.hardware import Hardware, look
 from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.threads import call_abandonable
 
-DOES_NOT_FIT = "does_not_fit"
 _REMOTE = ("ssh://", "tcp://", "http://", "https://")
 
 

@@ -12,7 +12,8 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.fit import Fit, memory_text
 from torbiz_tui.hardware import Hardware
 from torbiz_tui.logs.redaction import redact
-from torbiz_tui.sharing.fitting import DOES_NOT_FIT, asked_blocks, choose_blocks, fit_for
+from torbiz_tui.sharing.fitting import asked_blocks, choose_blocks, fit_for
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 
 
@@ -99,7 +100,8 @@ def conditions(model: ModelInfo) -> str:
 
 def one_line(command: str) -> str:
     """A command for a narrow line: of every path its last part. It holds no token."""
-    return " ".join(_short(word) for word in shlex.split(redact(command)))
+    joined = redact(command).replace("\\\n", " ")
+    return " ".join(_short(word) for word in shlex.split(joined))
 
 
 def _short(word: str) -> str:

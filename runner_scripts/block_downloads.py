@@ -6,15 +6,27 @@ Written for petals 2.2.0 (server/from_pretrained.py, server/server.py).
 from __future__ import annotations
 
 import importlib
+import pickle
 import threading
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from model_download import ModelDownload
+from hub_errors import more_than_data
 
 
-def load_through(download: ModelDownload) -> None:
-    """Make Petals load blocks from what `download` has, instead of asking the hub by itself."""
+class HasBlocks(Protocol):
+    """Where blocks are, or are brought to."""
+
+    def ensure(self, prefixes: Sequence[str]) -> list[Path]:
+        """The files that hold parameters of these beginnings. Raises DownloadError."""
+
+
+def load_through(download: HasBlocks, model: str) -> None:
+    """Make Petals load blocks from what `download` has, instead of asking the hub by itself.
+
+    Petals would try anew for ever, also what is in a folder.
+    """
     from_pretrained: Any = importlib.import_module("petals.server.from_pretrained")
     cache = importlib.import_module("petals.utils.disk_cache")
     lock = threading.Lock()
@@ -25,9 +37,12 @@ def load_through(download: ModelDownload) -> None:
         loaded: dict[str, Any] = {}
         with cache.allow_cache_reads(cache_dir):
             for file in files:
-                part = from_pretrained._load_state_dict_from_local_file(
-                    str(file), block_prefix=block_prefix
-                )
+                try:
+                    part = from_pretrained._load_state_dict_from_local_file(
+                        str(file), block_prefix=block_prefix
+                    )
+                except pickle.UnpicklingError as error:
+                    raise more_than_data(model) from error
                 loaded |= {
                     name[len(block_prefix) :]: value
                     for name, value in part.items()
@@ -38,7 +53,7 @@ def load_through(download: ModelDownload) -> None:
     from_pretrained._load_state_dict_from_repo = load
 
 
-def download_before_loading(download: ModelDownload, block_prefix: str) -> None:
+def download_before_loading(download: HasBlocks, block_prefix: str) -> None:
     """Download the blocks that Petals has chosen, before it announces them."""
     container = importlib.import_module("petals.server.server").ModuleContainer
     create = container.create

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from download_progress import StageListener
-from model_download import ASKING, ModelDownload
+from model_download import ModelDownload
 from model_source import block_prefix, hub_token
+from weight_index import ASKING
 
 CONFIG = "config.json"
 # Of a vocabulary's forms one is enough. They come last, so that they tell that all is there.
@@ -60,6 +61,10 @@ class ChatFiles:
         """Download all of the model. Otherwise as `fetch_description`."""
         self._download.ensure_weights()
         return self._download.folder
+
+    def check_weights(self) -> None:
+        """Raises DownloadError where there are no weights, or none that may be loaded."""
+        self._download.check()
 
     def weights_to_come(self) -> Mapping[str, int]:
         """The files with weights that are not here, with their bytes. Raises DownloadError."""

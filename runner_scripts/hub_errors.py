@@ -110,6 +110,16 @@ def _unknown(model: str, page: str) -> DownloadError:
     )
 
 
+def more_than_data(model: str) -> DownloadError:
+    """Pickled weights that were to be loaded hold more than weights."""
+    return DownloadError(
+        "pickled_code",
+        f"The pickled weights of {model} hold more than data, so they were not loaded.",
+        why="Code of whoever made them would run; or they are damaged, or of an old form.",
+        remedy="Choose an upload of the model with safetensors.",
+    )
+
+
 def unreachable(model: str, reason: str) -> DownloadError:
     """The hub did not answer for too long."""
     return DownloadError(

@@ -53,7 +53,8 @@ class LocalModel:
     """A causal language model in this machine's memory.
 
     `folder` is where it lies. Of files `to_come` the bytes are known; `fetch` gets them once it is
-    clear that the model fits, and returns the folder.
+    clear that the model fits, and returns the folder. `pickled`: files that can run code are
+    loaded where there are no others.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class LocalModel:
         *,
         to_come: Mapping[str, int] | None = None,
         fetch: Callable[[], str] | None = None,
+        pickled: bool = False,
     ) -> None:
         self._format = prompt_format
         self._device = _device()
@@ -76,14 +78,19 @@ class LocalModel:
             getattr(config, "max_position_embeddings", None) or max_session_tokens,
         )
         weights = find_weights(
-            folder, _itemsize(config.torch_dtype or torch.float32), to_come or {}
+            folder,
+            _itemsize(config.torch_dtype or torch.float32),
+            to_come or {},
+            pickled=pickled,
         )
         self._most_conversations = _conversations_that_fit(
             weights.values, config, dtype, self.max_tokens, self._device
         )
         if weights.values < SMALL_MODEL_VALUES:
             torch.set_num_threads(1)
-        self._model = _load(fetch() if fetch is not None else folder, dtype).to(self._device).eval()
+        if fetch is not None:
+            folder = fetch()
+        self._model = _load(folder, dtype, pickled=pickled).to(self._device).eval()
         eos = getattr(self._model.generation_config, "eos_token_id", None) or config.eos_token_id
         self._stop_ids = prompt_format.stop_ids(eos)
         self._raw_stop_ids = prompt_format.stop_ids(eos, raw=True)
@@ -315,13 +322,13 @@ def _cache_values(config: Any) -> int:
     return 2 * int(config.num_hidden_layers) * kept * (int(config.hidden_size) // heads)
 
 
-def _load(model: str, dtype: Any) -> Any:
+def _load(model: str, dtype: Any, *, pickled: bool) -> Any:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     with _without_initialisation():
         loaded, facts = transformers.AutoModelForCausalLM.from_pretrained(
             model,
             torch_dtype=dtype,
-            use_safetensors=True,
+            use_safetensors=None if pickled else True,  # None: where there are some
             # True would import accelerate's hooks and torch._dynamo: seconds.
             low_cpu_mem_usage=False,
             output_loading_info=True,

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint: where they are, how many, and that they are no programs."""
+"""The weights of a checkpoint: where they are, and how many."""
 
 from __future__ import annotations
 
@@ -11,54 +11,57 @@ from pathlib import Path
 from typing import Any
 
 from chat_errors import ChatError
+from weight_index import PICKLED_INDEXES, SAFE_INDEXES
 
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _MAX_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The safetensors files of a checkpoint, and the number of values in all of them."""
+    """The files of a checkpoint, and the number of values in all of them."""
 
     files: tuple[str, ...]
     values: int
 
 
-def find_weights(model: str, stored_bytes: int, to_come: Mapping[str, int]) -> Weights:
+def find_weights(
+    model: str, stored_bytes: int, to_come: Mapping[str, int], *, pickled: bool = False
+) -> Weights:
     """Look for the weights in a folder, without loading them.
 
-    Of files `to_come` the bytes are known, of which a value has `stored_bytes`. Raises ChatError
-    (unsafe_weights when all there is are pickles, which can run any program; model_not_found).
+    Of files `to_come`, and of `pickled` ones, the bytes are known, of which a value has
+    `stored_bytes`. Raises ChatError (model_not_found).
     """
     folder = Path(model)
-    index = folder / _INDEX
-    try:
-        names = [_SINGLE]
-        if index.is_file():
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ChatError("model_not_found", f"{index} is damaged: {error}") from error
+    names = _names(folder, to_come, pickled=pickled)
     sizes: list[int] = []
     absent = []
     for name in names:
-        if (folder / name).is_file():
-            sizes.append(_count(folder / name))
+        file = folder / name
+        if file.is_file():
+            safe = name.endswith(".safetensors")
+            sizes.append(_count(file) if safe else file.stat().st_size // stored_bytes)
         elif name in to_come:
             sizes.append(to_come[name] // stored_bytes)
         else:
             absent.append(name)
-    if not absent:
-        return Weights(tuple(names), sum(sizes))
-    if not index.is_file() and (
-        pickled := [name for name in _PICKLED if (folder / name).is_file()]
-    ):
-        raise ChatError(
-            "unsafe_weights",
-            f"{model} has its weights only as pickled files ({', '.join(pickled)}). Loading those"
-            " can run any program that was put into them, so only safetensors files are loaded.",
-        )
-    raise ChatError("model_not_found", f"{model} lacks {', '.join(absent)}.")
+    if absent:
+        raise ChatError("model_not_found", f"{model} lacks {', '.join(absent)}.")
+    return Weights(tuple(names), sum(sizes))
+
+
+def _names(folder: Path, to_come: Mapping[str, int], *, pickled: bool) -> list[str]:
+    known = (*SAFE_INDEXES, *PICKLED_INDEXES) if pickled else SAFE_INDEXES
+    for name in known:
+        index = folder / name
+        if name in to_come or (index.is_file() and not name.endswith(".json")):
+            return [name]
+        if index.is_file():
+            try:
+                return sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ChatError("model_not_found", f"{index} is damaged: {error}") from error
+    return ["model.safetensors"]
 
 
 def _count(file: Path) -> int:

@@ -12,41 +12,30 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from download_progress import LineListener, Listener, LogListener, Meter
 from hub_errors import DISK_FULL_REMEDY, DownloadError, NoSuchFileError, endpoint
 from model_source import pinned_revision
-from weight_index import files_with
+from weight_index import (
+    PICKLED_INDEXES,
+    SAFE_INDEXES,
+    SHARING,
+    Advice,
+    files_by_parameter,
+    files_with,
+    require_safe,
+)
 
 if TYPE_CHECKING:
     from hub_transfer import HubFile, HubTransfer
 
-__all__ = ["ASKING", "DEFAULT_PATIENCE_S", "DownloadError", "LogListener", "ModelDownload"]
+__all__ = ["DEFAULT_PATIENCE_S", "DownloadError", "LogListener", "ModelDownload"]
 
-SAFE_INDEXES = ("model.safetensors.index.json", "model.safetensors")
-PICKLED_INDEXES = ("pytorch_model.bin.index.json", "pytorch_model.bin")
 DEFAULT_PATIENCE_S = 120.0
 # What stays free, so that logs and other programs go on: 5% of the disk, at most 1 GiB.
 RESERVE_FRACTION, MOST_RESERVE_BYTES = 0.05, 2**30
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What else a person can do, in the words of whoever downloads."""
-
-    with_less: str
-    with_pickled: str
-
-
-SHARING = Advice(
-    "serve fewer blocks",
-    "Choose an upload with safetensors, or, if you trust its owner, share it with"
-    " --allow-pickled-weights.",
-)
-ASKING = Advice("ask a smaller model", "Choose an upload with safetensors.")
 
 
 class ModelDownload:
@@ -86,7 +75,9 @@ class ModelDownload:
         """
         with self._locked():
             index = self._index()
-            if self._cached(index) is None:
+            if index.endswith(".json"):
+                self._weight_files(lambda _name: True, "its weights")
+            elif self._cached(index) is None:
                 self._transfer.describe(index, self._revision())
 
     def ensure(self, prefixes: Sequence[str]) -> list[Path]:
@@ -163,19 +154,30 @@ class ModelDownload:
             return [index]
         known = self._cached(index)
         assert known is not None  # _index downloads it
-        return files_with(known, wanted, what, self.model)
+        placed = files_by_parameter(known, self.model)
+        self._require_safe(placed.values())
+        return files_with(placed, wanted, what, self.model)
 
     def _index(self) -> str:
         """The name of the weights' index, or of the one file with all; indexes are downloaded."""
-        for name in (*SAFE_INDEXES, *PICKLED_INDEXES):
-            if self._cached(name) is not None:
-                return self._allowed(name)
+        indexes = (*SAFE_INDEXES, *PICKLED_INDEXES)
+        here = next((name for name in indexes if self._cached(name) is not None), "")
+        if here in SAFE_INDEXES or (here and self._allow_pickled):
+            return here
+        try:
+            return self._index_of_hub()
+        except DownloadError:
+            # Another program has downloaded pickles, and nothing better can be had.
+            self._require_safe([here] if here else [])
+            raise
+
+    def _index_of_hub(self) -> str:
         for name in (*SAFE_INDEXES, *PICKLED_INDEXES):
             try:
                 file = self._transfer.describe(name, self._revision())
             except NoSuchFileError:
                 continue
-            self._allowed(name)
+            self._require_safe([name])
             if name.endswith(".json"):
                 self._fetch_all([file], None)
             return name
@@ -186,15 +188,9 @@ class ModelDownload:
             remedy=f"See {endpoint()}/{self.model}/tree/main; choose another upload of the model.",
         )
 
-    def _allowed(self, name: str) -> str:
-        if name in PICKLED_INDEXES and not self._allow_pickled:
-            raise DownloadError(
-                "pickled_weights",
-                f"{self.model} has only pickled weights, which can run code when they are loaded.",
-                why=f"It has {name} and no safetensors files.",
-                remedy=self._advice.with_pickled,
-            )
-        return name
+    def _require_safe(self, names: Iterable[str]) -> None:
+        if not self._allow_pickled:
+            require_safe(names, self.model, self._advice.with_pickled)
 
     @property
     def _transfer(self) -> HubTransfer:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hub_errors import DownloadError, ModelError, refusal
+from hub_errors import DownloadError, ModelError, more_than_data, refusal
 
 __all__ = [
     "DownloadError",
@@ -151,15 +151,25 @@ def _unsupported(model_type: str, model: str) -> ModelError:
     )
 
 
-def explain_model_error(error: BaseException, model: str) -> ModelError:
-    """Turn an error of transformers or the hub client into one sentence."""
-    if isinstance(error, ModelError):
-        return error
+def refuses_to_run(error: BaseException) -> bool:
+    """Whether pickled weights were not loaded since they hold more than data."""
+    return any(type(link).__name__ == "UnpicklingError" for link in _chain(error))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:
         chain.append(current)
         current = current.__cause__ or current.__context__
+    return chain
+
+
+def explain_model_error(error: BaseException, model: str) -> ModelError:
+    """Turn an error of transformers or the hub client into one sentence."""
+    if isinstance(error, ModelError):
+        return error
+    chain = _chain(error)
     for link in chain:
         response = getattr(link, "response", None)
         if response is not None:
@@ -169,6 +179,8 @@ def explain_model_error(error: BaseException, model: str) -> ModelError:
             if refused is not None and refused.code != "file_not_found":
                 return refused
     names = {type(link).__name__ for link in chain}
+    if refuses_to_run(error):
+        return more_than_data(model)
     text = " ".join(str(link) for link in chain)
     if "GatedRepoError" in names or "gated repo" in text:
         return ModelError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chat_errors import ChatError, explain_connect_error
 from chat_runner import ChatModel
-from hub_errors import DownloadError
+from hub_errors import DownloadError, more_than_data
 from model_source import (
     ModelError,
     derive_dht_prefix,
@@ -19,8 +19,10 @@ from model_source import (
     hub_dht_prefix,
     load_config,
     model_type_of,
+    refuses_to_run,
     resolve_model,
 )
+from weight_index import ASKING, FolderWeights
 
 if TYPE_CHECKING:
     from chat_files import ChatFiles
@@ -72,18 +74,22 @@ def start_model(options: argparse.Namespace, status: Status) -> ChatModel:
 def _find(options: argparse.Namespace, status: Status) -> _Source:
     """The model in its folder; of one of the hub, what is needed besides its blocks."""
     model = resolve_model(options.model_name)
+    pickled = bool(options.allow_pickled)
     if Path(model).is_dir():
+        FolderWeights(model, allow_pickled=pickled, advice=ASKING).check()
         return _Source(model, Path(model), derive_dht_prefix(model))
     try:
         from chat_files import ChatFiles
 
-        files = ChatFiles(model, status, pickled=not options.local)
+        files = ChatFiles(model, status, pickled=pickled)
     except ImportError as error:
         raise ChatError("internal", f"The hub's client cannot be imported: {error}") from error
     folder = files.fetch_description()
     model_type = model_type_of(folder, model)
-    if not options.local:
-        # How much of it a local model may need is compared with the memory first.
+    if options.local:
+        # How much of it there is will be compared with the memory before it is downloaded.
+        files.check_weights()
+    else:
         folder = files.fetch_client_weights(model_type)
     return _Source(model, folder, hub_dht_prefix(model, model_type), files)
 
@@ -133,6 +139,7 @@ def _load_locally(
             options.torch_dtype,
             options.max_session_tokens,
             to_come=source.weights_to_come(),
+            pickled=options.allow_pickled,
             fetch=fetch,
         )
     except (ChatError, ModelError):
@@ -161,6 +168,8 @@ def _join_swarm(
     try:
         return SwarmModel(settings, config, prompt_format)
     except Exception as error:
+        if refuses_to_run(error):
+            raise more_than_data(source.name) from error
         known = explain_connect_error(error, peers)
         if known.code == "internal":
             traceback.print_exc()

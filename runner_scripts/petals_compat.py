@@ -7,8 +7,10 @@ transformers alone is used. Nothing heavy is imported with this module itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import signal
 import sys
@@ -60,6 +62,7 @@ def apply(
     _filter_warnings()
     progress("importing torch")
     importlib.import_module("torch")
+    _load_pickles_as_data()
     progress("importing transformers")
     importlib.import_module("transformers")
     _stand_in_for_accelerate_fsdp()
@@ -75,6 +78,16 @@ def apply(
     progress("importing petals")
     importlib.import_module("petals")
     _replace_version_check()
+
+
+def _load_pickles_as_data() -> None:
+    """Let torch.load take tensors and plain values only, in any torch that can.
+
+    It is its default since torch 2.6 alone, and a variable can turn that off.
+    """
+    torch: Any = importlib.import_module("torch")
+    if "weights_only" in inspect.signature(torch.load).parameters:
+        torch.load = functools.partial(torch.load, weights_only=True)
 
 
 def _start_shared_memory_manager() -> None:

@@ -50,6 +50,11 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
     add("--initial-peer", action="append", type=peer_address, help="repeatable; none: public swarm")
     add("--local", action="store_true", help="load the model here and ask no swarm")
+    add(
+        "--allow-pickled",
+        action="store_true",
+        help="take weights that can run code when they are loaded, where there are no safetensors",
+    )
     add("--torch-dtype", choices=("float32", "float16", "bfloat16"), help="default: checkpoint's")
     add("--max-session-tokens", type=whole_number(16, 1_000_000), default=2048)
     form = parser.add_mutually_exclusive_group()

@@ -37,6 +37,7 @@ from served_counters import HANDLERS, ServedCounters
 from staying_joined import start_staying_joined
 from supervisor_words import tell_supervisor
 from swarm_coverage import start_telling as start_telling_coverage
+from weight_index import FolderWeights
 
 STOP_DEADLINE_S = 4.5
 CONFIRM_TIMEOUT_S = 30.0
@@ -148,7 +149,11 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if prefix is not None:  # Petals itself says this only for a prefix that it derived
         logger.info("Using DHT prefix: %s", prefix)
     cache = _cache(options)
-    if not Path(model).is_dir():
+    if Path(model).is_dir():
+        weights = FolderWeights(model, allow_pickled=options.allow_pickled)
+        weights.check()
+        importlib.import_module("block_downloads").load_through(weights, model)
+    else:
         _download(model, cache, config, blocks, options)
     small = device.type == "cpu" and config.hidden_size <= SMALL_HIDDEN_SIZE
     if small or not torch.backends.openmp.is_available():
@@ -216,7 +221,7 @@ def _download(
         download.check()
     block_downloads = importlib.import_module("block_downloads")
     block_downloads.download_before_loading(download, prefix)
-    block_downloads.load_through(download)
+    block_downloads.load_through(download, model)
 
 
 def _initial_peers(options: argparse.Namespace, petals: Any) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import cast
 
 from torbiz_tui.broadcast import Broadcast, Subscription
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference.events import (
     AnswerDone,
     AnswerStarted,
@@ -49,6 +50,7 @@ class FakeService:
         self._waiting: asyncio.Queue[None] = asyncio.Queue()
         self.cancelled = asyncio.Event()
         self.warm_error: Exception | None = None
+        self.refusal: TorbizError | None = None
         self._broadcast: Broadcast[StageChanged | RouteChanged] = Broadcast()
 
     def typed(self) -> InferenceService:

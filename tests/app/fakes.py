@@ -179,6 +179,8 @@ class FakeInference:
         self.released: list[str] = []
         self.warmed = 0
         self.warm_error: Exception | None = None
+        self.pickled_allowed = False
+        self.refusal: TorbizError | None = None
         self._cancelled = asyncio.Event()
         self._broadcast: Broadcast[StageChanged | RouteChanged] = Broadcast()
 
@@ -201,6 +203,9 @@ class FakeInference:
     def lead(self, route: Route) -> None:
         self.route = route
         self._broadcast.publish(RouteChanged(route))
+
+    async def allow_pickled(self) -> None:
+        self.pickled_allowed, self.error = True, None
 
     async def warm(self) -> None:
         self.warmed += 1

@@ -68,3 +68,42 @@ async def test_what_only_mends_a_server_is_not_offered_for_an_answer(
         await pilot.press("f5")
         await until_shown(pilot, "The machine, or the container, has less memory", "Close")
         assert "Share fewer blocks" not in screen_text(pilot.app)
+
+
+async def test_weights_that_can_run_code_are_asked_about(services: FakeServices) -> None:
+    services.inference.model = "acme/big"
+    services.inference.pieces = ()
+    refused = {
+        "code": "pickled_weights",
+        "message": "Its weights are pickled.",
+        "why": "No others.",
+    }
+    services.inference.error = read_error(refused, "acme/big", 8)
+    async with app_of(services).run_test(size=(80, 24)) as pilot:
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "are pickled.", "Load what may run code of its owner (acme)")
+        await pilot.press("enter")
+        await until_gone(pilot, "Load what may run code")
+        await until_shown(pilot, "Its weights are pickled.")
+        assert not services.inference.pickled_allowed
+        await pilot.press("ctrl+r")
+        await until_shown(pilot, "Load what may run code")
+        services.inference.pieces = ("Petals ", "is ", "a swarm.")
+        await pilot.press("right", "enter")
+        await until_shown(pilot, "Petals is a swarm.", "12.3 tokens/s")
+        assert services.inference.pickled_allowed
+    assert {one[-1].content for one in services.inference.asked} == {"go"}
+
+
+async def test_why_a_runner_cannot_get_ready_is_said_before_a_question(
+    services: FakeServices,
+) -> None:
+    async with app_of(services).run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: services.inference.warmed > 0, "warmed")
+        gated = {"code": "model_gated", "message": "acme/big is a gated model."}
+        services.inference.refusal = read_error(gated, "acme/big", 8)
+        services.inference.become("")
+        await until_shown(pilot, "acme/big is a gated model.")
+        services.inference.refusal = None
+        services.inference.become("importing")
+        await until_gone(pilot, "acme/big is a gated model.")

@@ -53,6 +53,11 @@ class ScriptedInference:
     local: bool = False
     cancelled: bool = False
     closed: bool = False
+    pickled_allowed: bool = False
+
+    async def allow_pickled(self) -> None:
+        self.pickled_allowed = True
+        self.events = [event for event in self.events if not isinstance(event, TorbizError)]
 
     def choose(self, model: str, *, local: bool | None = None) -> None:
         self.model = model

@@ -11,7 +11,7 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.cli import main
 from torbiz_tui.commands import running
 from torbiz_tui.config import Config
-from torbiz_tui.errors import NotServedError, UsageError
+from torbiz_tui.errors import NotServedError, TorbizError, UsageError
 from torbiz_tui.inference.events import TokenReceived
 from torbiz_tui.inference.service import InferenceService
 from torbiz_tui.paths import Paths
@@ -28,6 +28,8 @@ def build(config: Config, paths: Paths) -> Services:
         service.warm_error = NotServedError("Nobody serves torbiz-demo now.")
     elif WORD == "no-such-model":
         service.warm_error = UsageError("There is no model 'x'.", code="model_not_found")
+    elif WORD == "refused":
+        service.refusal = TorbizError("Its weights are pickled.", code="pickled_weights")
     else:
         service.steps = said("Petals is a swarm.")
     services = Scene().build(config, paths)

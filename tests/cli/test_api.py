@@ -159,6 +159,12 @@ def test_a_model_that_does_not_exist_ends_it() -> None:
         assert "There is no model 'x'." in running.said
 
 
+def test_a_runner_that_can_never_get_ready_ends_it() -> None:
+    with api("refused", "--port", "0") as running:
+        assert running.end() == 1
+        assert "Its weights are pickled." in running.said
+
+
 def test_when_nobody_serves_it_goes_on_listening() -> None:
     with api("not-served", "--port", "0") as running:
         url = running.wait_for(r"at (http://\S+)\n")

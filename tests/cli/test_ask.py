@@ -272,3 +272,40 @@ def test_what_is_known_of_an_error_is_told(scene: Scene, capsys: Capture) -> Non
     told = capsys.readouterr().err
     assert message in told
     assert "The clock of this machine is wrong. Peers accept each other only" in told
+
+
+def test_pickled_weights_can_be_allowed_beforehand(scene: Scene) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--model", "m", "--allow-pickled-weights", "hi"]) == 0
+    assert scene.inference is not None
+    assert scene.inference.pickled_allowed
+
+
+@pytest.mark.parametrize(("says", "code", "printed"), [("y\n", 0, "Hello wörld\n"), ("\n", 1, "")])
+def test_pickled_weights_are_asked_about_on_a_terminal(
+    scene: Scene,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str,
+    code: int,
+    printed: str,
+) -> None:
+    async def answer(question: str) -> str:
+        sys.stderr.write(question)
+        return says.strip()
+
+    monkeypatch.setattr("torbiz_tui.commands.asking.someone_answers", lambda: True)
+    monkeypatch.setattr("torbiz_tui.commands.asking.answer", answer)
+    scene.events = [TorbizError("Pickled.", code="pickled_weights"), *ANSWER]
+    assert main(["ask", "--model", "m", "hi"]) == code
+    out, err = capsys.readouterr()
+    assert out == printed
+    assert "Load what may run code of its owner? [y/N]" in err
+    assert scene.inference is not None
+    assert scene.inference.pickled_allowed == (code == 0)
+
+
+def test_pickled_weights_are_refused_where_nobody_answers(scene: Scene, capsys: Capture) -> None:
+    scene.events = [TorbizError("Pickled.", code="pickled_weights"), *ANSWER]
+    assert main(["ask", "--model", "m", "hi"]) == 1
+    assert "Pickled." in capsys.readouterr().err

@@ -28,11 +28,20 @@ def sharded_model(petals_python: Path, tmp_path_factory: pytest.TempPathFactory)
             whole, made = folder.with_suffix(".whole"), folder.with_suffix(".made")
             tiny = Path(__file__).parents[1] / "runner_scripts" / "make_tiny_model.py"
             split = Path(__file__).with_name("make_sharded_model.py")
-            for command in ([tiny, whole], [split, whole, made]):
+            for command in ([tiny, whole], [split, whole, made, folder.with_suffix(".bin")]):
                 subprocess.run(
                     [petals_python, *command], check=True, timeout=120, env=runner_environment()
                 )
             made.rename(folder)
+    return folder
+
+
+@pytest.fixture
+def pickled_folder(sharded_model: Path, tmp_path: Path) -> Path:
+    """The same model with its weights as PyTorch pickles them."""
+    folder = tmp_path / "pickled-model"
+    shutil.copytree(sharded_model, folder, ignore=shutil.ignore_patterns("*.safetensors*"))
+    shutil.copy(sharded_model.with_suffix(".bin"), folder / "pytorch_model.bin")
     return folder
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,3 +130,62 @@ def test_a_type_that_petals_does_not_serve_is_told_before_its_weights_come(
     assert event["code"] == "unsupported_model"
     assert "gpt2" in event["message"]
     assert not hub.bodies()
+
+
+@pytest.mark.parametrize("options", [(), ("--local",)])
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_pickled_weights_are_refused_before_a_byte_of_them_comes(
+    start: Start, hub: HubServer, pickled_folder: Path, options: tuple[str, ...], in_folder: bool
+) -> None:
+    hub.add(HubModel("acme/pickled", pickled_folder))
+    runner = start(str(pickled_folder) if in_folder else "acme/pickled", *options)
+    events = runner.until(lambda event: event["type"] == "error")
+    assert (events[-1]["code"], events[-1]["fatal"]) == ("pickled_weights", True)
+    assert "pytorch_model.bin" in events[-1]["why"]
+    assert "ask it with --allow-pickled-weights" in events[-1]["remedy"]
+    assert "importing" not in [event.get("stage") for event in events]
+    assert not hub.bodies()
+
+
+def test_an_index_of_safetensors_cannot_name_pickles(
+    start: Start, hub: HubServer, model_folder: Path
+) -> None:
+    index = model_folder / "model.safetensors.index.json"
+    told = json.loads(index.read_text("utf-8"))
+    told["weight_map"]["model.layers.3.self_attn.q_proj.weight"] = "layer-3.bin"
+    index.write_text(json.dumps(told), "utf-8")
+    event = start(MODEL).until(lambda event: event["type"] == "error")[-1]
+    assert event["code"] == "pickled_weights"
+    assert event["why"] == "Its index of weights names layer-3.bin."
+    assert not hub.bodies()
+
+
+@pytest.mark.swarm
+def test_pickled_weights_that_were_agreed_to_answer_in_a_swarm(
+    start: Start, hub: HubServer, pickled_folder: Path, tiny_model: TinyModel, server: ServerProcess
+) -> None:
+    hub.add(HubModel(SERVED, pickled_folder))
+    runner = start(SERVED, "--initial-peer", server.address, "--allow-pickled")
+    runner.until(lambda event: event.get("stage") == "ready")
+    assert hub.bodies() == ["pytorch_model.bin"]
+    assert talk(runner, tiny_model.question, max_new_tokens=60).text == tiny_model.answer
+
+
+class _Runs:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._file),)
+
+
+@pytest.mark.swarm
+def test_also_agreed_pickles_run_nothing(
+    start: Start, pickled_folder: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made-by-a-pickle"
+    (pickled_folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": _Runs(made)}))
+    runner = start(str(pickled_folder), "--local", "--allow-pickled")
+    event = runner.until(lambda event: event["type"] == "error")[-1]
+    assert event["code"] == "pickled_code"
+    assert not made.exists()

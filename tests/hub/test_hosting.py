@@ -77,3 +77,11 @@ def test_a_file_that_fails_ends_the_start_and_is_not_retried_for_ever(
     assert server.wait(90) == 1
     server.wait_log("Download failed (download_corrupted): ")
     assert not any("Traceback" in line for line in server.log)
+
+
+def test_pickled_weights_of_a_folder_are_refused_too(
+    servers: HubServerProcess, pickled_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = servers.start(str(pickled_folder), monkeypatch=monkeypatch)
+    assert server.wait(60) == 1
+    server.wait_log("Download failed (pickled_weights): ")

@@ -197,8 +197,8 @@ def test_pickled_weights_are_refused(
     folder = shutil.copytree(tiny_model.folder, tmp_path / "pickled")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     event = fatal_error(petals_python, folder)
-    assert event["code"] == "unsafe_weights"
-    assert "pytorch_model.bin" in event["message"]
+    assert event["code"] == "pickled_weights"
+    assert "pytorch_model.bin" in event["why"]
     (folder / "pytorch_model.bin").unlink()
     event = fatal_error(petals_python, folder)
     assert (event["code"], event["message"]) == (

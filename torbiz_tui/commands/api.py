@@ -20,11 +20,27 @@ from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import tell, tell_error
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import RouteChanged, StageChanged
+from torbiz_tui.pickled_weights import PICKLED
 
 if TYPE_CHECKING:
     from torbiz_tui.api.key import ApiKey
     from torbiz_tui.inference.service import InferenceService
 
+# Why no runner of this model gets ready, however often one is started.
+_FINAL = {
+    "index_unusable",
+    "model_forbidden",
+    "model_gated",
+    "model_not_found",
+    "no_weights",
+    "pickled_code",
+    PICKLED,
+    "revision_not_found",
+    "token_invalid",
+    "token_missing",
+    "unsupported_model",
+}
+_LISTENING = "It goes on listening, and tries again with the next request."
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,13 +49,13 @@ def run(call: Call) -> int:
     config = call.loaded.config.api
     sockets = listen(config.host, config.port)
     try:
-        return call.run(partial(_serve, sockets))
+        return call.run(partial(_serve, sockets, call.options.allow_pickled))
     finally:
         for listening in sockets:
             listening.close()
 
 
-async def _serve(sockets: Sequence[socket.socket], services: Services) -> int:
+async def _serve(sockets: Sequence[socket.socket], allow_pickled: bool, services: Services) -> int:
     from torbiz_tui.api.app import Api
     from torbiz_tui.api.key import find_key
     from torbiz_tui.api.requests import ServedModel
@@ -49,8 +65,17 @@ async def _serve(sockets: Sequence[socket.socket], services: Services) -> int:
     key = find_key(services.paths, os.environ, needed=not loopback)
     inference = services.inference
     await _choose_model(services)
+    if allow_pickled:
+        await inference.allow_pickled()
     model = ServedModel(_public_name(inference.model), inference.model)
-    api = Api(inference, model, services.config.ask, key=key, loopback=loopback)
+    api = Api(
+        inference,
+        model,
+        services.config.ask,
+        key=key,
+        loopback=loopback,
+        swarms=services.asked_swarms,
+    )
     url = base_url(services.config.api.host, sockets)
     for line in _introduction(url, model.name, key, loopback=loopback):
         tell(line)
@@ -73,6 +98,8 @@ async def _serve(sockets: Sequence[socket.socket], services: Services) -> int:
     # Nobody can ever be answered, for a reason that only another call mends.
     if warming.done() and not warming.cancelled():
         warming.result()
+    if inference.refusal is not None:
+        raise inference.refusal
     return ExitCode.FAILED
 
 
@@ -136,13 +163,13 @@ async def _warming(
                 give_up()
                 raise
             tell_error(error)
-            tell("It goes on listening, and tries again with the next request.")
+            tell(_LISTENING)
         except Exception:
             give_up()
             raise
 
     with inference.subscribe() as changes:
-        telling = asyncio.create_task(_tell(changes), name="tell of the runner")
+        telling = asyncio.create_task(_tell(changes, inference, give_up), name="tell of the runner")
         warming = asyncio.create_task(warm(), name="warm the runner")
         try:
             yield warming
@@ -152,10 +179,21 @@ async def _warming(
             await asyncio.wait([telling, warming])
 
 
-async def _tell(changes: Subscription[StageChanged | RouteChanged]) -> None:
+async def _tell(
+    changes: Subscription[StageChanged | RouteChanged],
+    inference: InferenceService,
+    give_up: Callable[[], None],
+) -> None:
     stage, complete = "", True
     async for change in changes:
-        if isinstance(change, StageChanged):
+        refusal = inference.refusal
+        if refusal is not None and refusal.code in _FINAL:
+            give_up()
+        elif refusal is not None and isinstance(change, StageChanged) and not change.stage:
+            tell_error(refusal)
+            tell(_LISTENING)
+            stage = ""
+        elif isinstance(change, StageChanged):
             if change.stage and change.stage != stage:
                 stage = change.stage
                 tell(f"{change.text}{'.' if stage == 'ready' else ' …'}")

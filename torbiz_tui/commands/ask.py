@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.answer_output import JsonOutput, TextOutput
+from torbiz_tui.commands.asking import agreed_to_pickled
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, OutputClosedError, tell
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
@@ -82,10 +83,15 @@ class _Asking:
         """Receive and print all of it; what has come is printed also when the rest does not."""
         output = self._output
         try:
-            async with aclosing(await self._events()) as events:
-                output.model = self._services.inference.model
-                async for event in events:
-                    self._take(event)
+            events = await self._events()
+            if self._given["allow_pickled"]:
+                await self._services.inference.allow_pickled()
+            try:
+                await self._print(events)
+            except TorbizError as error:
+                await agreed_to_pickled(error, otherwise="Nothing was asked.")
+                await self._services.inference.allow_pickled()
+                await self._print(self._question())
         except TorbizError as error:
             with suppress(OutputClosedError):
                 output.fail(error, self._conversation_id)
@@ -97,6 +103,12 @@ class _Asking:
         output.finish("error", self._conversation_id)
         await self._remember_swarm()
         return ExitCode.OK
+
+    async def _print(self, events: AsyncGenerator[object, None]) -> None:
+        self._output.model = self._services.inference.model
+        async with aclosing(events):
+            async for event in events:
+                self._take(event)
 
     async def _remember_swarm(self) -> None:
         """Keep in mind the private swarm that has answered; that it cannot be is no failure."""
@@ -120,13 +132,16 @@ class _Asking:
         elif not isinstance(event, TurnsChanged):
             self._output.take(cast("ChatEvent", event))
 
+    @property
+    def _options(self) -> GenerateOptions:
+        ask = self._services.config.ask
+        return GenerateOptions(ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, ask.stop)
+
     async def _events(self) -> AsyncGenerator[object, None]:
         ask = self._services.config.ask
-        options = GenerateOptions(
-            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, ask.stop
-        )
         if not self._given["keep"]:
-            return _generator(self._without_history(options))
+            self._need_model()
+            return self._question()
         from torbiz_tui.inference.chat import Chat
         from torbiz_tui.inference.conversations import Conversation
 
@@ -141,19 +156,20 @@ class _Asking:
                 "",
                 inference.model,
                 system_prompt=ask.system_prompt,
-                options=options,
+                options=self._options,
                 local=inference.local,
             )
             chat = Chat(inference, history, new)
         self._chat = chat
-        return _generator(chat.send(self._prompt))
+        return self._question()
 
-    def _without_history(self, options: GenerateOptions) -> AsyncIterator[ChatEvent]:
-        self._need_model()
+    def _question(self) -> AsyncGenerator[object, None]:
+        if self._chat is not None:
+            return _generator(self._chat.send(self._prompt))
         messages = [Message("user", self._prompt)]
         if system := self._services.config.ask.system_prompt:
             messages.insert(0, Message("system", system))
-        return self._services.inference.ask(messages, options)
+        return _generator(self._services.inference.ask(messages, self._options))
 
     def _need_model(self) -> None:
         if not self._services.inference.model:

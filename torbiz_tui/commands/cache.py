@@ -20,6 +20,7 @@ from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.folder_sizes import off_loop
 from torbiz_tui.hub_cache import CachedModel, cache_places, cached_models, remove_cached
 from torbiz_tui.paths import shown
+from torbiz_tui.pickled_weights import AllowedPickles
 
 
 def run(call: Call) -> int:
@@ -72,6 +73,8 @@ def _write(models: list[CachedModel]) -> None:
 
 async def _clean(call: Call, services: Services, models: list[CachedModel]) -> int:
     name: str = call.options.name
+    if AllowedPickles(services.paths).forget(name):
+        tell(f"Before pickled weights of {name} are loaded again, you will be asked.")
     found = [model for model in models if model.name.lower() == name.lower()]
     chosen = [model for model in found if model.place.ours or call.options.shared]
     if not chosen:

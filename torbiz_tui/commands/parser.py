@@ -164,12 +164,7 @@ def _add_sharing(command: Any) -> None:
     share.add_argument(
         "--anyway", action="store_true", help="share also where not one block seems to fit"
     )
-    share.add_argument(
-        "--allow-pickled-weights",
-        dest="allow_pickled",
-        action="store_true",
-        help="take weights that can run code, of an owner you trust, where there are no safetensors",
-    )
+    _add_pickled(share)
     share.add_argument(
         "--replace",
         action="store_true",
@@ -236,6 +231,7 @@ def _add_ask(command: Any) -> None:
         default=argparse.SUPPRESS,
         help="load the model into this machine's memory and ask no swarm",
     )
+    _add_pickled(ask)
     add_peers(ask)
     add_swarm_name(ask, "ask in a known private swarm (see `torbiz-tui swarms`)")
     conversation = ask.add_mutually_exclusive_group()
@@ -273,8 +269,18 @@ def _add_api(command: Any) -> None:
         default=argparse.SUPPRESS,
         help="load the model into this machine's memory, and ask no swarm",
     )
+    _add_pickled(api)
     add_peers(api)
     add_swarm_name(api, "ask in a known private swarm (see `torbiz-tui swarms`)")
+
+
+def _add_pickled(parser: Parser) -> None:
+    parser.add_argument(
+        "--allow-pickled-weights",
+        dest="allow_pickled",
+        action="store_true",
+        help="take weights that can run code, of an owner you trust, where there are no safetensors",
+    )
 
 
 def _add_looking(command: Any) -> None:

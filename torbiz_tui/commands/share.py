@@ -8,17 +8,18 @@ from dataclasses import replace as changed
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Subscription
-from torbiz_tui.commands.asking import answer, someone_answers
+from torbiz_tui.commands.asking import agreed, agreed_to_pickled
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
-from torbiz_tui.sharing.fitting import DOES_NOT_FIT
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 
 # Often enough to see it move, and no wall of lines.
 _DOWNLOAD_TOLD_S = 5.0
+_NOTHING = "Nothing was started."
 
 
 def run(call: Call) -> int:
@@ -51,8 +52,7 @@ def run(call: Call) -> int:
                 try:
                     state = await sharing.wait_serving(timeout_s)
                 except TorbizError as error:
-                    question = "Load what may run code of its owner? [y/N] "
-                    await _agreed(error, "pickled_weights", question)
+                    await agreed_to_pickled(error, otherwise=_NOTHING)
                     request = changed(request, allow_pickled=True)
                     await _start(sharing, request, replace=call.options.replace)
                     state = await sharing.wait_serving(timeout_s)
@@ -74,9 +74,9 @@ async def _start(sharing: SharingService, request: ShareRequest, *, replace: boo
     try:
         spec = await sharing.plan(request)
     except TorbizError as error:
-        question = "Share one block all the same? [y/N] "
         request = changed(request, anyway=True)
-        await _agreed(error, DOES_NOT_FIT, question)
+        question = "Share one block all the same?"
+        await agreed(error, DOES_NOT_FIT, question, otherwise=_NOTHING)
         spec = await sharing.plan(request)
     for text in (spec.fit_note, spec.fit_warning):
         if text:
@@ -84,17 +84,9 @@ async def _start(sharing: SharingService, request: ShareRequest, *, replace: boo
     try:
         await sharing.start(request, replace=replace)
     except TorbizError as error:
-        await _agreed(error, "container_name_taken", "Remove that container and start? [y/N] ")
+        question = "Remove that container and start?"
+        await agreed(error, NAME_TAKEN, question, otherwise=_NOTHING)
         await sharing.start(request, replace=True)
-
-
-async def _agreed(error: TorbizError, code: str, question: str) -> None:
-    """Return when a person says yes to what this error is about; otherwise it is raised."""
-    if error.code != code or not someone_answers():
-        raise error
-    tell(f"{error.what} {error.why}")
-    if await answer(question) not in ("y", "yes"):
-        raise TorbizError("Nothing was started.", code=error.code) from None
 
 
 def invitation(state: SharingState, *, public: bool) -> list[str]:

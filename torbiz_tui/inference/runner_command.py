@@ -16,12 +16,22 @@ SwarmPeers = tuple[str, ...] | None
 
 
 def runner_command(
-    model: ModelInfo, peers: SwarmPeers, ask: AskConfig, *, local: bool
+    model: ModelInfo,
+    peers: SwarmPeers,
+    ask: AskConfig,
+    *,
+    local: bool,
+    allow_pickled: bool = False,
 ) -> tuple[RunnerCommand, str]:
-    """What is to run, and the key by which programs that ask the same way share it."""
+    """What is to run, and the key by which programs that ask the same way share it.
+
+    `allow_pickled` takes weights that can run code, where there are no others.
+    """
     arguments = ["--model-name", model.source, "--max-session-tokens", str(ask.session_tokens)]
     if model.demo:
         arguments += ["--torch-dtype", "float32"]
+    if allow_pickled:
+        arguments += ["--allow-pickled"]
     if local:
         arguments += ["--local"]
     else:

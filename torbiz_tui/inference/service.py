@@ -36,6 +36,7 @@ from torbiz_tui.inference.runner_connection import (
 from torbiz_tui.inference.runner_messages import generate, not_served, read_error, read_event
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
+from torbiz_tui.pickled_weights import AllowedPickles
 from torbiz_tui.private_swarms.naming import called_in_swarm
 
 __all__ = ["FindPeers", "InferenceService", "not_served"]
@@ -107,6 +108,14 @@ class InferenceService:
     def route(self) -> Route | None:
         """Who would answer now; None while it is not known."""
         return None if self._connection is None else self._connection.route
+
+    @property
+    def refusal(self) -> TorbizError | None:
+        """Why the runner that was started last could not get ready; None where it can."""
+        connection = self._connection
+        if connection is None or connection.fatal is None:
+            return None
+        return self._error(connection.fatal)
 
     @property
     def idle_session(self) -> bool:
@@ -208,8 +217,15 @@ class InferenceService:
         self._outgoing.discard(connection)
         await connection.leave()
 
-    async def _command(self) -> tuple[RunnerCommand, str]:
-        """What is to run, and the key by which programs share it."""
+    async def allow_pickled(self) -> None:
+        """Load this model also where its weights can run code; remembered for it alone.
+
+        Raises TorbizError when that cannot be kept.
+        """
+        model = await self._chosen()
+        await asyncio.to_thread(AllowedPickles(self._paths).allow, model.source)
+
+    async def _chosen(self) -> ModelInfo:
         if not self._model:
             raise no_model()
         model = self._resolved.get(self._model)
@@ -218,9 +234,16 @@ class InferenceService:
             channel = self._config.petals.channel
             model = await resolve_model(self._model, self._paths, channel=channel)
             self._resolved[self._model] = model
-        model = called_in_swarm(model, self._model, self._config)
+        return model
+
+    async def _command(self) -> tuple[RunnerCommand, str]:
+        """What is to run, and the key by which programs share it."""
+        model = called_in_swarm(await self._chosen(), self._model, self._config)
         peers = None if self._local else await self._find_peers(model)
-        return runner_command(model, peers, self._config.ask, local=self._local)
+        pickled = AllowedPickles(self._paths).allows(model.source)
+        return runner_command(
+            model, peers, self._config.ask, local=self._local, allow_pickled=pickled
+        )
 
     # An answer
 

@@ -1,29 +1,20 @@
-"""The private swarms that this home has been part of, kept in `state.json`.
-
-The file is the app's memory: other keys in it are left as they are.
-"""
+"""The private swarms that this home has been part of, kept in `state.json`."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.errors import UsageError
 from torbiz_tui.logs.writing import logger
-from torbiz_tui.paths import Paths, shown, write_json
+from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.invite import MAX_MODELS, is_swarm_name, swarm_name
 from torbiz_tui.private_swarms.peer_address import read_peer
+from torbiz_tui.state_file import StateFile
 
 MAX_SWARMS = 32
 MAX_KEPT_PEERS = 16
 _KEY = "swarms"
-_MAX_BYTES = 4_000_000
-_LOCK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,12 +51,16 @@ class KnownSwarms:
     """Reads and changes the list; every change is one atomic write under a lock."""
 
     def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self.warnings: list[str] = []
+        self._file = StateFile(paths)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What had to be set aside."""
+        return self._file.warnings
 
     def all(self) -> list[KnownSwarm]:
         """The swarms, the one seen last first; what cannot be read is told in `warnings`."""
-        found = [_read(entry) for entry in _entries(self._load())]
+        found = [_read(entry) for entry in _entries(self._file.read(_KEY))]
         return sorted((one for one in found if one), key=lambda one: -one.last_seen)
 
     def find(self, name: str) -> KnownSwarm | None:
@@ -112,73 +107,11 @@ class KnownSwarms:
         self._change(lambda swarms: [one for one in swarms if one.name != name])
 
     def _change(self, change: Callable[[list[KnownSwarm]], list[KnownSwarm]]) -> None:
-        try:
-            with self._locked():
-                state = self._load()
-                swarms = [one for entry in _entries(state) if (one := _read(entry))]
-                write_json(
-                    self._paths.state_file,
-                    {**state, _KEY: [_written(one) for one in change(swarms)]},
-                )
-        except OSError as error:
-            raise TorbizError(
-                "What is known of the swarm cannot be kept.",
-                why=f"{self._paths.state_file}: {error.strerror or error}.",
-                remedy="Free some disk space or mend the permissions.",
-                code="state_not_written",
-            ) from error
+        def changed(entries: object) -> list[dict[str, object]]:
+            swarms = [one for entry in _entries(entries) if (one := _read(entry))]
+            return [_written(one) for one in change(swarms)]
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        self._paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            with FileLock(self._paths.run / "state.lock", timeout=_LOCK_S):
-                yield
-        except Timeout:
-            raise TorbizError(
-                "Another torbiz-tui holds the list of swarms.",
-                remedy="Try again; end that program if it hangs.",
-                code="busy",
-            ) from None
-
-    def _load(self) -> dict[str, Any]:
-        file = self._paths.state_file
-        try:
-            if file.stat().st_size > _MAX_BYTES:
-                raise ValueError(f"it has {file.stat().st_size} bytes")
-            state = json.loads(file.read_text("utf-8"))
-            if not isinstance(state, dict):
-                raise ValueError("it holds no object")
-        except FileNotFoundError:
-            return {}
-        except (ValueError, RecursionError) as error:
-            self._set_aside(file, f"{error}")
-            return {}
-        except OSError as error:
-            raise TorbizError(
-                f"{shown(file)} cannot be read.",
-                why=f"{error.strerror}.",
-                remedy="Mend its permissions.",
-                code="state_not_read",
-            ) from error
-        return state
-
-    def _set_aside(self, file: Path, why: str) -> None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        aside = file.with_name(f"{file.name}.damaged-{stamp}")
-        try:
-            file.replace(aside)
-        except OSError as error:
-            raise TorbizError(
-                f"{shown(file)} is damaged, and cannot be set aside.",
-                why=f"{why}; {error.strerror}.",
-                code="state_damaged",
-            ) from error
-        text = f"{shown(file)} was damaged ({why}); it is kept as {aside.name}, and begun anew."
-        self.warnings.append(text)
-        logger("app").warning("%s", text)
+        self._file.change(_KEY, changed)
 
 
 def _merged(known: KnownSwarm, seen: KnownSwarm) -> KnownSwarm:
@@ -213,8 +146,7 @@ def named_after(models: tuple[KnownModel, ...]) -> str:
     return swarm_name(models[0].name) if models else "swarm"
 
 
-def _entries(state: Mapping[str, Any]) -> list[object]:
-    entries = state.get(_KEY)
+def _entries(entries: object) -> list[object]:
     return entries[:MAX_SWARMS] if isinstance(entries, list) else []
 
 

@@ -154,6 +154,8 @@ class AnsweringScreen(ModeScreen):
             # A runner has begun or has ended: what was known of the servers holds no longer.
             self._forget_hindrance()
         self._route_changed(route)
+        if (refused := self.services.inference.refusal) is not None:
+            self._cannot_start(refused)
 
     @work(group="warm", exclusive=True, exit_on_error=False)
     async def warm(self) -> None:
@@ -173,9 +175,13 @@ class AnsweringScreen(ModeScreen):
         except NotServedError as error:
             self.hindered(error)
         except TorbizError as error:
-            self._cannot_warm = error
-            line.problem = f"{error.what} {EXPLAINS}" if error.symptom else error.what
-            self.refresh_bindings()
+            self._cannot_start(error)
+
+    def _cannot_start(self, error: TorbizError) -> None:
+        self._cannot_warm = error
+        problem = f"{error.what} {EXPLAINS}" if error.symptom else error.what
+        self.query_one(RouteLine).problem = problem
+        self.refresh_bindings()
 
     # Who would answer
 

@@ -11,6 +11,7 @@ from textual import on, work
 
 from torbiz_tui.errors import NotServedError, TorbizError
 from torbiz_tui.inference.events import GenerateOptions
+from torbiz_tui.pickled_weights import PICKLED, pickled_question
 from torbiz_tui.screens.answering import AnsweringScreen, swarm_name
 from torbiz_tui.screens.ask_view import TalkView
 from torbiz_tui.screens.base import as_torbiz_error
@@ -130,10 +131,34 @@ class TalkingScreen(AnsweringScreen):
         talk.error = error
         if isinstance(error, NotServedError):
             self.hindered(error)
-        if talk is self.talk:
+        asked = talk.chat.conversation.model == self.services.inference.model
+        if talk is self.talk and error.code == PICKLED and self.is_current and asked:
+            self._ask_about_pickled(talk, error)
+        elif talk is self.talk:
             self.notice.show_error(error)
         else:
             self.notify(f"{talk.title}: {error.what}", severity="error", markup=False)
+
+    def _ask_about_pickled(self, talk: Talk, error: TorbizError) -> None:
+        """Ask whether weights that can run code are loaded; the question then goes on."""
+        from torbiz_tui.screens.question import QuestionScreen
+
+        def answered(load: bool | None) -> None:
+            if load:
+                self._load_pickled(talk)
+            else:
+                self.notice.show_error(error)
+
+        model = talk.chat.conversation.model
+        question = QuestionScreen(pickled_question(model, error), yes="Load it", no="Leave it")
+        self.app.push_screen(question, answered)
+
+    @work(group="pickled", exclusive=True, exit_on_error=False)
+    async def _load_pickled(self, talk: Talk) -> None:
+        await self.services.inference.allow_pickled()
+        turns = talk.chat.turns
+        if turns and not talk.answering:
+            self.begin(talk, partial(talk.chat.regenerate, turns[-1].id))
 
     def give_back(self, talk: Talk, text: str) -> None:
         """Put a text that was not asked back to where it was typed."""

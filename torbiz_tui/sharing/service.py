@@ -13,6 +13,7 @@ from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, ExitReport, ServerRecord, ServerSpec
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths
+from torbiz_tui.pickled_weights import AllowedPickles
 from torbiz_tui.private_swarms.naming import called_in_swarm
 from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.draining import drain
@@ -115,6 +116,8 @@ class SharingService:
         """
         async with self._busy:
             spec = await self.plan(request, hub_token=hub_token)
+            if request.allow_pickled:
+                await asyncio.to_thread(AllowedPickles(self._paths).allow, spec.source)
             in_container = self._driver.name == "docker"
             secrets = secrets_for_server(os.environ, hub_token, in_container=in_container)
             record = await self._driver.start_server(spec, secrets, replace=replace)
@@ -147,6 +150,8 @@ class SharingService:
         if model is None:
             model = await resolve_model(name, self._paths, channel=channel, token=hub_token)
         model = called_in_swarm(model, request.model, self._config)
+        if AllowedPickles(self._paths).allows(model.source):
+            request = changed(request, allow_pickled=True)
         check_blocks(request.blocks, model)
         if self.state.active:
             # That one has the memory now, and there is no second one.

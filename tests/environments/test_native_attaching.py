@@ -127,3 +127,12 @@ async def test_a_record_of_an_earlier_version_is_understood(server: Server) -> N
     record = record_from_json(data)
     assert record.log_start.offset == server.record.log_start.offset
     assert record.id == server.record.id
+
+
+async def test_what_tells_of_the_end_is_not_lost_among_what_was_measured(
+    tmp_path: Path, server: Server
+) -> None:
+    server.write("It ran out of disk", *["[DEBUG] Serving: 0.0 tokens/s"] * 30, "Bye")
+    server.end()
+    report = await NativeDriver(Paths(tmp_path), demo_config(tmp_path)).wait_server(server.record)
+    assert report.last_lines == ("It ran out of disk", "Bye")

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,9 @@ from torbiz_tui.logs.run_start import RunStart, begin_run, last_of_run
 from torbiz_tui.logs.writing import logger
 
 LAST_LINES = 12
+# So many are read to find those that tell of the end among what a server measures every two seconds.
+READ_LINES = 5 * LAST_LINES
+_MEASURED = "[DEBUG] "
 _CHUNK = 64 * 1024
 _POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
@@ -80,10 +83,14 @@ def of_earlier_boot(mark: str) -> bool:
     return sys.platform == "linux" and ":" in mark and mark.partition(":")[0] != _boot_id()
 
 
-def last_lines(file: Path, start: RunStart, count: int = LAST_LINES) -> tuple[str, ...]:
-    """The last lines of a run in a log, safe to show."""
-    lines = [shown_line(data) for data in last_of_run(file, start, count)]
-    return tuple(line for line in lines if line.strip())
+def last_lines(file: Path, start: RunStart) -> tuple[str, ...]:
+    """The last lines of a run in a log, safe to show, without what it only measured."""
+    return telling([shown_line(data) for data in last_of_run(file, start, READ_LINES)])
+
+
+def telling(lines: Iterable[str]) -> tuple[str, ...]:
+    """The last of these lines that tell a person something."""
+    return tuple(line for line in lines if line.strip() and _MEASURED not in line)[-LAST_LINES:]
 
 
 def end_with_parent() -> None:

@@ -12,7 +12,7 @@ from torbiz_tui.environments.base import ExitReport, ServerRecord
 from torbiz_tui.environments.docker.engine import Engine
 from torbiz_tui.environments.docker.records import ContainerState
 from torbiz_tui.environments.docker.watching import exit_code, look_at
-from torbiz_tui.environments.processes import LAST_LINES, signal_name
+from torbiz_tui.environments.processes import READ_LINES, signal_name, telling
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
@@ -129,11 +129,10 @@ async def _last_lines(engine: Engine, container_id: str) -> tuple[str, ...]:
     from docker import errors
 
     def read(client: DockerClient) -> bytes:
-        return bytes(client.api.logs(container_id, tail=LAST_LINES, stream=False))
+        return bytes(client.api.logs(container_id, tail=READ_LINES, stream=False))
 
     try:
         text = (await engine.call(read, doing="reading the last lines")).decode("utf-8", "replace")
     except (TorbizError, errors.APIError):
         return ()
-    lines = [redact(sanitize_line(line)) for line in text.splitlines() if line.strip()]
-    return tuple(lines[-LAST_LINES:])
+    return telling(redact(sanitize_line(line)) for line in text.splitlines())

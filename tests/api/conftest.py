@@ -19,9 +19,10 @@ from torbiz_tui.api.key import ApiKey
 from torbiz_tui.api.listening import base_url, listen
 from torbiz_tui.api.requests import ServedModel
 from torbiz_tui.api.serving import serve
-from torbiz_tui.config import AskConfig
+from torbiz_tui.config import AskConfig, Config, SwarmConfig
 from torbiz_tui.logs.writing import start_logging
 from torbiz_tui.paths import Paths
+from torbiz_tui.private_swarms.remembering import AskedSwarms
 
 
 @dataclass
@@ -60,17 +61,20 @@ async def serving_on_loopback(
     model: ServedModel | None = None,
     loopback: bool = True,
     defaults: AskConfig | None = None,
+    initial_peers: tuple[str, ...] = (),
 ) -> AsyncIterator[Served]:
     paths = Paths(home)
     paths.ensure()
     start_logging(paths)
     sockets: list[socket.socket] = listen("127.0.0.1", 0)
+    config = Config(swarm=SwarmConfig(initial_peers=initial_peers, name="friends"))
     api = Api(
         service.typed(),
         model or ServedModel("torbiz-demo", "torbiz-demo"),
         defaults or AskConfig(),
         key=key,
         loopback=loopback,
+        swarms=AskedSwarms(paths, config),
     )
     end, hurry = asyncio.Event(), asyncio.Event()
     serving = asyncio.create_task(serve(api, sockets, end, hurry))

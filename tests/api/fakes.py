@@ -39,6 +39,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.model = "torbiz-demo"
+        self.local = False
         self.steps: Sequence[Step] = said("Petals is a swarm.")
         self.asked: list[tuple[Message, ...]] = []
         self.prompts: list[str] = []

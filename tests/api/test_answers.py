@@ -10,9 +10,12 @@ from openai.types.chat import ChatCompletionChunk
 
 from tests.api.conftest import Served, serving_on_loopback
 from tests.api.fakes import DONE, FakeService, said
+from tests.private_swarms.peers import peer
 from torbiz_tui.api.requests import ServedModel
 from torbiz_tui.config import AskConfig
 from torbiz_tui.inference.events import AnswerDone, GenerateOptions, Message, TokenReceived
+from torbiz_tui.paths import Paths
+from torbiz_tui.private_swarms.known import KnownSwarms
 
 QUESTION: openai.types.chat.ChatCompletionUserMessageParam = {
     "role": "user",
@@ -26,6 +29,18 @@ async def test_the_served_model_is_listed(served: Served) -> None:
     assert [model.id for model in models] == ["torbiz-demo"]
     assert (models[0].object, models[0].owned_by) == ("model", "torbiz-tui")
     assert (await client.models.retrieve("default")).id == "torbiz-demo"
+
+
+async def test_the_private_swarm_that_answers_is_remembered(
+    tmp_path: Path, service: FakeService
+) -> None:
+    known = KnownSwarms(Paths(tmp_path))
+    async with serving_on_loopback(tmp_path, service, initial_peers=(peer(1),)) as served:
+        client = served.client()
+        await client.models.list()
+        assert known.find("friends") is None
+        await client.chat.completions.create(model="default", messages=[QUESTION])
+    assert known.require("friends").peers == (peer(1),)
 
 
 async def test_a_name_with_a_slash_and_a_folder_are_found(

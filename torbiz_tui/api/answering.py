@@ -21,6 +21,7 @@ from torbiz_tui.logs.writing import logger
 
 if TYPE_CHECKING:
     from torbiz_tui.inference.service import InferenceService
+    from torbiz_tui.private_swarms.remembering import AskedSwarms
 
 KEEP_ALIVE_S = 5.0
 """So long nothing may come before a stream says that it is still there."""
@@ -41,6 +42,11 @@ class Answer:
         self._reading = asyncio.create_task(self._read(events), name="read an answer")
         self._cancelled = False
         self._done = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._done
 
     async def next(self, deadline: float | None = None) -> ChatEvent | None:
         """The next event; None when there is none until `deadline` (in the loop's time).
@@ -91,10 +97,11 @@ class Answer:
 
 
 class Answers:
-    """All answers that are under way."""
+    """All answers that are under way; the swarm that gives them is remembered."""
 
-    def __init__(self, inference: InferenceService) -> None:
+    def __init__(self, inference: InferenceService, swarms: AskedSwarms | None = None) -> None:
         self._inference = inference
+        self._swarms = swarms
         self._open: set[Answer] = set()
 
     @property
@@ -118,6 +125,12 @@ class Answers:
         finally:
             self._open.discard(answer)
             await answer.close()
+        if answer.complete and self._swarms is not None:
+            try:
+                await self._swarms.answered(self._inference.model, local=self._inference.local)
+            except TorbizError as error:
+                # The answer is good all the same.
+                logger("api").warning("the swarm is not remembered: %s", error)
 
     def stop(self) -> None:
         """Break off all answers; their clients are told that the server ends."""

@@ -25,6 +25,7 @@ from torbiz_tui.config_errors import shown
 
 if TYPE_CHECKING:
     from torbiz_tui.inference.service import InferenceService
+    from torbiz_tui.private_swarms.remembering import AskedSwarms
 
 MAX_BODY_BYTES = 8_000_000
 BODY_TIMEOUT_S = 30.0
@@ -41,8 +42,9 @@ class Api:
         *,
         key: ApiKey | None = None,
         loopback: bool = True,
+        swarms: AskedSwarms | None = None,
     ) -> None:
-        self.answers = Answers(inference)
+        self.answers = Answers(inference, swarms)
         self._model = model
         self._defaults = defaults
         self._created = int(time.time())

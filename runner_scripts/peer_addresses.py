@@ -22,18 +22,38 @@ async def seen_peers(_dht: Any, node: Any, *, timeout_s: float) -> list[str]:
     Runs in the process of the DHT.
     """
     peers = list(node.protocol.routing_table.peer_id_to_uid)[:MOST_PEERS]
-    found = await asyncio.gather(*(_addresses(node, peer, timeout_s) for peer in peers))
+    if not peers:
+        return []
+    here = await _on_this_machine(node.p2p, timeout_s)
+    found = await asyncio.gather(
+        *(_addresses(node, peer, timeout_s, here=str(peer) in here) for peer in peers)
+    )
     return sorted(address for addresses in found for address in addresses)
 
 
-async def _addresses(node: Any, peer: Any, timeout_s: float) -> list[str]:
+async def _on_this_machine(p2p: Any, timeout_s: float) -> set[str]:
+    """The peers with a connection over loopback: only to them do their loopback addresses lead."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            connected = await p2p.list_peers()
+    except Exception as error:  # without it they are not told apart, and left out
+        logger.debug("The daemon does not tell its connections: %r", error)
+        return set()
+    return {
+        str(one.peer_id)
+        for one in connected
+        if any(str(address).startswith(_LOOPBACK) for address in one.addrs)
+    }
+
+
+async def _addresses(node: Any, peer: Any, timeout_s: float, *, here: bool) -> list[str]:
     try:
         async with asyncio.timeout(timeout_s):
             known = await _find(node.p2p, peer, timeout_s)
     except Exception as error:  # a peer that has just gone
         logger.debug("…%s is not found: %r", str(peer)[-6:], error)
         return []
-    return chosen(known, str(peer))
+    return chosen(known, str(peer), here=here)
 
 
 async def _find(p2p: Any, peer: Any, timeout_s: float) -> list[str]:
@@ -56,8 +76,12 @@ async def _find(p2p: Any, peer: Any, timeout_s: float) -> list[str]:
     return [str(multiaddr(address)) for address in response.dht.peer.addrs]
 
 
-def chosen(known: list[str], peer: str) -> list[str]:
-    """The few addresses to keep of a peer: loopback only when there is nothing else."""
+def chosen(known: list[str], peer: str, *, here: bool) -> list[str]:
+    """The few addresses to keep of a peer; loopback only of one on this machine with no other.
+
+    Of a peer elsewhere it would lead to whoever listens at that port of this machine.
+    """
     dialled = [text for text in known if text.startswith(_DIALLED) and "/p2p-circuit" not in text]
     beyond = [text for text in dialled if not text.startswith(_LOOPBACK)]
-    return [f"{text}/p2p/{peer}" for text in sorted(beyond or dialled)[:MOST_OF_A_PEER]]
+    kept = beyond or (dialled if here else [])
+    return [f"{text}/p2p/{peer}" for text in sorted(kept)[:MOST_OF_A_PEER]]

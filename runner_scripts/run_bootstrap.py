@@ -2,8 +2,8 @@
 
 It imports neither torch nor Petals. Events on stdout, JSON lines: `{"type":"status","stage":...}`
 (importing, connecting), `{"type":"ready","peer_id","addresses"}` once it can be joined,
-`{"type":"peers","count"}` whenever more or fewer peers are known, and
-`{"type":"error","code","message","fatal"}`. It ends with its input, with `{"type":"shutdown"}`, or
+`{"type":"peers","count","addresses"}` whenever others are known than before (addresses of some of
+them), and `{"type":"error","code","message","fatal"}`. It ends with its input, with `{"type":"shutdown"}`, or
 with SIGTERM. Exit codes: 0 ended as asked, 1 error, 2 bad usage.
 """
 
@@ -22,7 +22,11 @@ from clock_check import ClockWatch, ask_clocks
 from json_lines import ProtocolWriter
 from light_program import FatalError, LightProgram, options_parser, run_program
 from log_lines import runner_logger
+from met_peers import MetPeers
+from peer_addresses import seen_peers
 from seeder_options import listening_addresses, port_in_use
+from staying_joined import ask_absent
+from swarm_rejoining import ask_peer
 
 START_TIMEOUT_S = 60.0
 REJOIN_TIMEOUT_S = 5.0
@@ -38,6 +42,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--host-maddr", action="append", type=address, help="listen here instead; repeatable")
     add("--announce-maddr", action="append", type=address, help="address to tell; repeatable")
     add("--initial-peer", action="append", type=peer_address, help="of a swarm; repeatable")
+    add("--known-peer", action="append", type=peer_address, help="was in it before; repeatable")
     add("--identity", type=Path, help="file with this node's key; created when missing")
     add("--period", type=number(0.1, 3600), default=10.0, help="seconds between two looks")
     return parser.parse_args(arguments)
@@ -64,6 +69,7 @@ class Bootstrap(LightProgram):
         logger.info("The bootstrap node is reached at %s", addresses)
         async with serve_reachability(node.p2p, addresses):
             self.tell("ready", peer_id=str(node.peer_id), addresses=addresses)
+            await self._call_known(node)
             await self._look_after(node)
 
     async def _start(self, node_class: Any, maddrs: list[str]) -> Any:
@@ -79,21 +85,33 @@ class Bootstrap(LightProgram):
         late = f"It has not started after {START_TIMEOUT_S:.0f} s."
         return await self.join(starting, peers, START_TIMEOUT_S, late)
 
-    async def _look_after(self, node: Any) -> None:
-        """Tell how many peers there are, and join again when all have gone."""
-        from swarm_rejoining import rejoin_if_alone
+    async def _call_known(self, node: Any) -> None:
+        """Join those who were in the swarm before; it begins without whoever is gone."""
+        own = str(node.peer_id)
+        peers = [one for one in self._options.known_peer or () if not one.endswith(own)]
+        if not peers:
+            return
+        answers = await asyncio.gather(*(ask_peer(node, peer, REJOIN_TIMEOUT_S) for peer in peers))
+        logger.info("%d of %d addresses known from before answer", sum(answers), len(peers))
 
+    async def _look_after(self, node: Any) -> None:
+        """Tell which peers there are, and ask those that have gone."""
         peers = list(self._options.initial_peer or ())
+        met = MetPeers()
+        met.take(self._options.known_peer or ())
         clocks = ClockWatch()
-        told = -1
+        told: tuple[int, list[str]] | None = None
         while True:
+            addresses = await seen_peers(None, node, timeout_s=REJOIN_TIMEOUT_S)
+            met.take(addresses)
             count = len(node.protocol.routing_table.uid_to_peer_id)
-            if count != told:
-                told = count
-                self.tell("peers", count=count)
+            if (count, addresses) != told:
+                told = count, addresses
+                self.tell("peers", count=count, addresses=addresses)
+            absent = [*peers, *met.addresses()]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REJOIN_TIMEOUT_S + 1):
-                    await rejoin_if_alone(None, node, peers=peers, timeout_s=REJOIN_TIMEOUT_S)
+                    await ask_absent(None, node, peers=absent, timeout_s=REJOIN_TIMEOUT_S)
             clocks.take(await ask_clocks(None, node, skip=clocks.asked_lately))
             await asyncio.sleep(self._options.period)
 

@@ -1,7 +1,8 @@
 """Keeps a server of a private swarm joined, and tells where its other peers are.
 
 hivemind asks the initial peers once. When one of them is started again it begins without knowing
-anybody, and those who knew it have forgotten it: two swarms, until somebody dials it anew.
+anybody, and those who knew it have forgotten it: two swarms, until somebody dials it anew. The same
+holds for friends who joined later, when this machine was cut off from them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from log_lines import runner_logger
+from met_peers import MetPeers
 from peer_addresses import seen_peers
 from swarm_rejoining import ask_peer
 
@@ -30,16 +32,18 @@ class StayingJoined:
         self._dht = dht
         self._peers = peers
         self._stop = stop
+        self._met = MetPeers()
         self._told: list[str] = []
 
     def run(self) -> None:
-        """Ask those of the initial peers that the DHT does not know, and tell whom it knows."""
-        absent = functools.partial(ask_absent, peers=self._peers, timeout_s=ANSWER_S)
+        """Ask the initial peers and friends that the DHT does not know, and tell whom it knows."""
         seen = functools.partial(seen_peers, timeout_s=ANSWER_S)
         while not self._stop.wait(LOOK_S):
-            for peer in self._look(absent):
+            peers = [*self._peers, *self._met.addresses()]
+            for peer in self._look(functools.partial(ask_absent, peers=peers, timeout_s=ANSWER_S)):
                 logger.info("A peer of the swarm is back: …%s", peer[-6:])
             addresses = self._look(seen)
+            self._met.take(addresses)
             if addresses and addresses != self._told:
                 self._told = addresses
                 # The form that the app reads.

@@ -12,6 +12,7 @@ import functools
 import importlib
 from typing import Any
 
+from knocking import may_be_there
 from log_lines import runner_logger
 
 logger = runner_logger()
@@ -66,6 +67,8 @@ async def ask_peer(node: Any, peer: str, timeout_s: float) -> bool:
     peer_id = importlib.import_module("hivemind.p2p").PeerID.from_base58(identity)
     try:
         async with asyncio.timeout(timeout_s):
+            if not await may_be_there(peer, timeout_s):
+                return False
             # The daemon may have forgotten the address by now.
             await node.p2p._client.connect(peer_id, [multiaddr.decapsulate(f"/p2p/{identity}")])
             return await node.protocol.call_ping(peer_id) is not None

@@ -11,7 +11,13 @@ import pytest
 from tests.private_swarms.peers import peer
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths
-from torbiz_tui.private_swarms.known import MAX_SWARMS, KnownModel, KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.known import (
+    MAX_SWARMS,
+    UNSEEN_S,
+    KnownModel,
+    KnownSwarm,
+    KnownSwarms,
+)
 
 DEMO = KnownModel("torbiz-demo", "torbiz-demo-hf")
 
@@ -116,3 +122,14 @@ def test_a_full_disk_is_told(small_disk: Path) -> None:
     with pytest.raises(TorbizError, match="cannot be kept"):
         known.remember(KnownSwarm("big", big, (peer(2),)))
     assert [one.name for one in known.all()] == ["home"]
+
+
+def test_a_peer_that_is_long_gone_is_dropped(paths: Paths) -> None:
+    known = KnownSwarms(paths)
+    known.remember(KnownSwarm("home", (DEMO,), (peer(1), peer(2)), last_seen=0.0))
+    late = UNSEEN_S + 1
+    known.remember(KnownSwarm("home", (DEMO,), (peer(1), peer(3)), last_seen=late))
+    # It may be that nobody has looked at the swarm in the meantime.
+    assert known.require("home").peers == (peer(1), peer(3), peer(2))
+    known.remember(KnownSwarm("home", (DEMO,), (peer(1),), last_seen=late))
+    assert known.require("home").peers == (peer(1), peer(3))

@@ -136,7 +136,7 @@ def test_a_bootstrap_node_holds_a_swarm_together(
     monkeypatch.setenv("TORBIZ_ASK_KEEP_WARM_S", "0")
     port = str(free_port())
     try:
-        with bootstrap(demo_home, "--port", str(free_port())) as code:
+        with bootstrap(friend_home, "--port", str(free_port())) as code:
             shared = ("--demo", "share", "--join", code, "--port", port, "--wait")
             done(demo_home, *shared)
             answer = done(friend_home, "ask", "--model", "torbiz-demo", "--join", code, QUESTION)
@@ -144,14 +144,23 @@ def test_a_bootstrap_node_holds_a_swarm_together(
             # Petals has asked it whether the server can be dialled.
             server_log = (Paths(demo_home).logs / "petals_seeder.log").read_text("utf-8")
             assert "This server is accessible directly" in server_log
-            node_log = (Paths(demo_home).logs / "bootstrap.log").read_text("utf-8")
-            assert "can be dialled: True" in node_log
+            node_log = Paths(friend_home).logs / "bootstrap.log"
+            assert "can be dialled: True" in node_log.read_text("utf-8")
             reach = json.loads(done(demo_home, "reach", "--json"))
             assert reach["verdict"] == "reached"
             assert [other["reached"] for other in reach["others"]] == [True]
+            server = f"/tcp/{port}/p2p/"
+            state = Paths(friend_home).state_file
+            wait_for(lambda: server in state.read_text("utf-8"), 30)
+            (known,) = json.loads(done(friend_home, "swarms", "--json"))["swarms"]
+            assert any(server in address for address in known["initial_peers"])
+            node_log.write_text("", "utf-8")
+        # It calls those that it knows, before they miss it.
+        with bootstrap(friend_home) as again:
+            told = "addresses known from before answer"
+            wait_for(lambda: told in node_log.read_text("utf-8"), 10)
+            assert " 0 of" not in node_log.read_text("utf-8")
         done(demo_home, "stop")
-        with bootstrap(demo_home) as again:
-            pass
         known = json.loads(done(demo_home, "invite", again, "--json"))
         before = json.loads(done(demo_home, "invite", code, "--json"))
         assert known["initial_peers"][0] == before["initial_peers"][0]

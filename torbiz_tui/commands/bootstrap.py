@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from torbiz_tui.assembly import Services
@@ -22,10 +23,12 @@ from torbiz_tui.private_swarms.bootstrap import (
     run_bootstrap,
 )
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, encode, make_invite
-from torbiz_tui.private_swarms.known import KnownSwarm, KnownSwarms
-from torbiz_tui.private_swarms.peer_address import read_peer
+from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS, KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.peer_address import for_others, read_peer
 
 _STAGES = {"importing": "Starting the bootstrap node", "connecting": "Connecting"}
+# With many interfaces its own addresses would leave no room for those of friends.
+_OWN_KEPT = 4
 
 
 def run(call: Call) -> int:
@@ -37,39 +40,81 @@ def run(call: Call) -> int:
         port = config.share.port
         if "share.port" not in vars(call.options):
             port = last_port(paths, name) or port
-        command = bootstrap_command(config, paths, name, port)
+        memory, told = _Memory(services), -1
+        known = await asyncio.to_thread(memory.known)
+        command = bootstrap_command(config, paths, name, port, known)
         async with aclosing(run_bootstrap(services.environment.inference, command)) as events:
             async for event in events:
                 match event:
                     case Stage(stage):
                         tell(_STAGES[stage])
                     case Ready(addresses):
-                        invite = await asyncio.to_thread(_remember, services, addresses)
+                        invite = await asyncio.to_thread(memory.ready, addresses)
                         _introduce(invite, as_json=call.options.json)
-                    case Peers(count):
-                        tell(f"{count} peer{'' if count == 1 else 's'} of the swarm known")
+                    case Peers(count, addresses):
+                        if count != told:
+                            tell(f"{count} peer{'' if count == 1 else 's'} of the swarm known")
+                        told = count
+                        await asyncio.to_thread(memory.peers, addresses)
         return ExitCode.OK
 
     return call.run(serve)
 
 
-def _remember(services: Services, addresses: tuple[str, ...]) -> Invite:
-    """The invite, with the models that the swarm is known to have; it is known from now on."""
-    config, paths = services.config, services.paths
-    swarm = KnownSwarm(
-        config.swarm.name or "swarm",
-        peers=(*addresses, *config.swarm.initial_peers),
-        started_here=not config.swarm.initial_peers,
-        last_seen=time.time(),
-    )
-    try:
-        swarm = KnownSwarms(paths).remember(swarm)
+class _Memory:
+    """Keeps the swarm of the node in mind: itself, and the friends that join through it."""
+
+    def __init__(self, services: Services) -> None:
+        self._paths = services.paths
+        self._config = services.config
+        self._name = services.config.swarm.name or "swarm"
+        self._own: tuple[str, ...] = ()
+        self._began_here = not services.config.swarm.initial_peers
+        self._written: tuple[str, ...] = ()
+        self._failed = False
+
+    def known(self) -> tuple[str, ...]:
+        """Where friends were reached before, and a server of this machine."""
+        swarm = KnownSwarms(self._paths).find(self._name)
+        if swarm is None:
+            return ()
+        self._began_here = swarm.started_here
+        return (*swarm.peers, *swarm.own)
+
+    def ready(self, addresses: tuple[str, ...]) -> Invite:
+        """It listens there; the invite has the models that the swarm is known to have."""
+        joined = self._config.swarm.initial_peers
+        self._own = for_others(addresses, _OWN_KEPT)
+        swarm = self._remember(joined)
+        models = tuple(InvitedModel(one.name, one.dht_prefix) for one in swarm.models)
         if addresses:
-            remember_port(paths, config.swarm.name, read_peer(addresses[0]).port)
-    except (TorbizError, OSError) as error:
-        tell(f"{PROGRAM}: The swarm is not remembered: {error}")
-    models = tuple(InvitedModel(one.name, one.dht_prefix) for one in swarm.models)
-    return make_invite((*addresses, *config.swarm.initial_peers), models, swarm.name)
+            try:
+                name = self._config.swarm.name
+                remember_port(self._paths, name, read_peer(addresses[0]).port)
+            except OSError as error:
+                tell(f"{PROGRAM}: The port is not remembered: {error}")
+        return make_invite((*addresses, *joined), models, swarm.name)
+
+    def peers(self, addresses: tuple[str, ...]) -> None:
+        """These are there now."""
+        if set(addresses) - set(self._written):
+            self._remember(addresses)
+
+    def _remember(self, peers: Sequence[str]) -> KnownSwarm:
+        self._written = tuple(peers)
+        swarm = KnownSwarm(
+            self._name,
+            peers=tuple(dict.fromkeys((*self._own, *peers)))[:MAX_KEPT_PEERS],
+            started_here=self._began_here,
+            last_seen=time.time(),
+        )
+        try:
+            return KnownSwarms(self._paths).remember(swarm)
+        except TorbizError as error:
+            if not self._failed:
+                tell(f"{PROGRAM}: The swarm is not remembered: {error}")
+            self._failed = True
+            return swarm
 
 
 def _introduce(invite: Invite, *, as_json: bool) -> None:

@@ -93,25 +93,25 @@ def _join_known(
     from torbiz_tui.private_swarms.known import KnownSwarms
 
     settings[_NAME] = name
-    hosting = options.command in ("share", "bootstrap")
-    if hosting:
+    hosting = options.command == "share"
+    if hosting or options.command == "bootstrap":
         from torbiz_tui.sharing.remembering import take_in_last_run
 
         take_in_last_run(paths)
     known = KnownSwarms(paths)
-    may_begin = settings.get("demo") or options.command == "bootstrap"
-    begins = settings.get(_NEW) or (may_begin and known.find(name) is None)
-    if begins or settings.get(_PEERS):
+    begins = settings.get(_NEW) or (settings.get("demo") and known.find(name) is None)
+    # A bootstrap node listens first, then calls those that were in the swarm before.
+    if begins or settings.get(_PEERS) or options.command == "bootstrap":
         # It is being started, or joined by other means: only its name is given.
         return
     swarm = known.require(name)
     for warning in known.warnings:
         tell(f"{PROGRAM}: {warning}")
-    if options.command != "bootstrap" and swarm.models:
+    if swarm.models:
         models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
         _choose_model(settings, models, f"The swarm {name}", paths)
-    found = find_again(swarm, hosting=options.command in ("share", "bootstrap"))
-    if options.command == "share" and swarm.own:
+    found = find_again(swarm, hosting=hosting)
+    if hosting and swarm.own:
         # The address stays what others have been given.
         settings.setdefault("share.port", read_peer(swarm.own[0]).port)
     if found.peers:
@@ -119,5 +119,5 @@ def _join_known(
     else:
         settings[_NEW] = True
         settings.pop(_PEERS, None)
-        if found.note and options.command == "share":
+        if found.note:
             tell(found.note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths, write_json
+from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS
 from torbiz_tui.private_swarms.peer_address import whole_peers
 
 LOG = "bootstrap.log"
@@ -39,9 +40,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Peers:
-    """How many peers it knows now."""
+    """How many peers it knows now, and where some of them are reached."""
 
     count: int
+    addresses: tuple[str, ...] = ()
 
 
 BootstrapEvent = Stage | Ready | Peers
@@ -70,14 +72,17 @@ def _memory(paths: Paths, name: str) -> Path:
     return identity_file(paths, name).with_suffix(".json")
 
 
-def bootstrap_command(config: Config, paths: Paths, name: str, port: int) -> RunnerCommand:
-    """How the runner is called."""
+def bootstrap_command(
+    config: Config, paths: Paths, name: str, port: int, known_peers: Sequence[str] = ()
+) -> RunnerCommand:
+    """How the runner is called; of `known_peers` those that are still there are joined."""
     arguments = ["--port", str(port), "--identity", str(identity_file(paths, name))]
     if config.demo:
         arguments += ["--host-maddr", f"/ip4/127.0.0.1/tcp/{port}"]
     for option, values in (
         ("--announce-maddr", config.share.announce_maddrs),
         ("--initial-peer", config.swarm.initial_peers),
+        ("--known-peer", known_peers),
     ):
         for value in values:
             arguments += [option, value]
@@ -135,8 +140,8 @@ def _read(message: Mapping[str, Any]) -> BootstrapEvent | None:
             return Stage(stage)
         case {"type": "ready", "addresses": [*addresses]}:
             return Ready(whole_peers(map(str, addresses)))
-        case {"type": "peers", "count": int(count)}:
-            return Peers(count)
+        case {"type": "peers", "count": int(count), "addresses": [*addresses]}:
+            return Peers(count, whole_peers(map(str, addresses))[:MAX_KEPT_PEERS])
         case {"type": "error"}:
             code = sanitize_line(str(message.get("code")))[:40]
             what = sanitize_line(str(message.get("message")))[:500]

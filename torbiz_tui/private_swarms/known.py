@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from torbiz_tui.errors import UsageError
 from torbiz_tui.logs.writing import logger
@@ -14,6 +14,8 @@ from torbiz_tui.state_file import StateFile
 
 MAX_SWARMS = 32
 MAX_KEPT_PEERS = 16
+# A peer that was away for so long, while the swarm was there, is dialled no more.
+UNSEEN_S = 30 * 24 * 3600.0
 _KEY = "swarms"
 
 
@@ -31,7 +33,7 @@ class KnownSwarm:
     """A private swarm as it was when it was last seen (seconds since the epoch).
 
     `own` are the addresses that this machine served at, `peers` those of others. `started_here`:
-    it began on this machine.
+    it began on this machine. `seen_at` says when the peers were last there, by identity.
     """
 
     name: str
@@ -40,6 +42,7 @@ class KnownSwarm:
     own: tuple[str, ...] = ()
     started_here: bool = False
     last_seen: float = 0.0
+    seen_at: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def identities(self) -> frozenset[str]:
@@ -92,7 +95,7 @@ class KnownSwarms:
         def change(swarms: list[KnownSwarm]) -> list[KnownSwarm]:
             same = next((one for one in swarms if one.identities & seen.identities), None)
             others = [one for one in swarms if one is not same]
-            merged = _merged(same, seen) if same is not None else seen
+            merged = _merged(same or KnownSwarm(seen.name), seen)
             taken = {one.name for one in others}
             kept.append(replace(merged, name=_free_name(merged.name, taken)))
             others.sort(key=lambda one: -one.last_seen)
@@ -122,13 +125,20 @@ def _merged(known: KnownSwarm, seen: KnownSwarm) -> KnownSwarm:
     # Fresh addresses of a peer take the place of its old ones.
     gone |= {read_peer(text).peer_id for text in seen.peers}
     older = [text for text in known.peers if read_peer(text).peer_id not in gone]
+    times = {read_peer(text).peer_id: known.last_seen for text in older} | dict(known.seen_at)
+    if seen.peers:
+        oldest = known.last_seen - UNSEEN_S
+        older = [text for text in older if times[read_peer(text).peer_id] >= oldest]
+    times |= {read_peer(text).peer_id: seen.last_seen for text in seen.peers}
+    peers = (*seen.peers, *older)[:MAX_KEPT_PEERS]
     return KnownSwarm(
         seen.name or known.name,
         tuple(models.values())[-MAX_MODELS:],
-        (*seen.peers, *older)[:MAX_KEPT_PEERS],
+        peers,
         own,
         known.started_here or seen.started_here,
         max(known.last_seen, seen.last_seen),
+        {one: times[one] for one in (read_peer(text).peer_id for text in peers)},
     )
 
 
@@ -165,9 +175,11 @@ def _read(entry: object) -> KnownSwarm | None:
             tuple(map(str, entry["own"])),
             entry["started_here"] is True,
             float(entry["last_seen"]),
+            # Entries of earlier versions have none.
+            {str(one): float(at) for one, at in entry.get("seen_at", {}).items()},
         )
         _ = swarm.identities
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger("app").warning("an entry of the known swarms is left out: %r", error)
         return None
     return swarm
@@ -184,4 +196,5 @@ def _written(swarm: KnownSwarm) -> dict[str, object]:
         "own": list(swarm.own),
         "started_here": swarm.started_here,
         "last_seen": round(swarm.last_seen, 3),
+        "seen_at": {one: round(at, 3) for one, at in swarm.seen_at.items()},
     }

@@ -125,11 +125,13 @@ class ShareConfig:
         (),
         TextList(_ADDRESS),
         "Addresses to announce instead of those found, for machines behind a NAT.",
+        "--announce-maddr",
     )
     attn_cache_tokens: int | None = declared(
         None,
         Whole(16, 10_000_000, optional=True),
         "Tokens of all sessions together kept in the attention cache; null leaves it to Petals.",
+        "--cache-tokens",
     )
     petals_options: tuple[str, ...] = declared(
         (),
@@ -142,6 +144,7 @@ class ShareConfig:
         20,
         Whole(0, 90),
         "Percent of the free memory to keep back when it is said or chosen how many blocks fit.",
+        "--reserve",
     )
     drain_s: float = declared(
         30.0,
@@ -158,23 +161,27 @@ class ShareConfig:
         Text("hours such as 22:00-07:00, or empty", is_hours),
         "Hours of the day to serve at, local time; outside of them the server pauses. Empty serves"
         " always.",
+        "--hours",
     )
     mains_only: bool = declared(
         False,
         Flag(),
         "Pause while the machine runs on its battery; a container engine in a virtual machine"
         " does not know.",
+        "--mains-only",
     )
     pause_when_busy: int | None = declared(
         None,
         Whole(5, 95, optional=True),
         "Pause while other programs use more than this percent of all processors for a minute, until"
         " they have been well below it for three; null never pauses.",
+        "--pause-when-busy",
     )
     restart_on_crash: bool = declared(
         True,
         Flag(),
         "Start a server that crashes again, at most five times in an hour.",
+        "--restart-on-crash",
     )
 
 

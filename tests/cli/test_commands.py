@@ -102,6 +102,20 @@ def test_share_invites_when_it_serves(scene: Scene, capsys: Capture) -> None:
     assert (request.model, request.port, request.new_swarm) == ("torbiz-demo", 4000, True)
 
 
+def test_share_takes_when_to_serve_and_what_to_keep_back(scene: Scene) -> None:
+    given = ["--hours", "22:00-07:00", "--mains-only", "--pause-when-busy", "40"]
+    more = ["--reserve", "35", "--cache-tokens", "2048", "--no-restart-on-crash"]
+    assert main(["share", "m", *given, *more, "--announce-maddr", "/ip4/192.0.2.9/tcp/1"]) == 0
+    assert scene.sharing is not None
+    request = scene.sharing.started
+    assert request is not None
+    assert (request.hours, request.mains_only, request.pause_when_busy) == ("22:00-07:00", True, 40)
+    assert (request.reserve_percent, request.attn_cache_tokens) == (35, 2048)
+    assert not request.restart_on_crash
+    assert request.announce_maddrs == ("/ip4/192.0.2.9/tcp/1",)
+    assert main(["share", "m", "--hours", "lately"]) == 2
+
+
 def test_share_returns_when_it_has_started(scene: Scene, capsys: Capture) -> None:
     assert main(["--demo", "share"]) == 0
     captured = capsys.readouterr()

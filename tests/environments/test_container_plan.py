@@ -194,15 +194,15 @@ def test_what_goes_in_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("person")
 def test_when_it_serves_is_as_without_a_container() -> None:
     def supervision(**settings: Any) -> tuple[str, ...]:
-        made = plan(**settings)
+        made = plan(replace(SPEC, **settings))
         return made.command[2 : made.command.index("--tell")]
 
     assert supervision() == ("--restart",)
     given: dict[str, Any] = {
-        "share__restart_on_crash": False,
-        "share__hours": "22:00-07:00",
-        "share__mains_only": True,
-        "share__pause_when_busy": 40,
+        "restart_on_crash": False,
+        "hours": "22:00-07:00",
+        "mains_only": True,
+        "pause_when_busy": 40,
     }
     wanted = ("--hours", "22:00-07:00", "--mains-only", "--pause-above", "40")
     assert supervision(**given) == wanted

@@ -45,6 +45,7 @@ def demo_spec(port: int) -> ServerSpec:
         port=port,
         new_swarm=True,
         host_maddrs=(f"/ip4/127.0.0.1/tcp/{port}",),
+        restart_on_crash=False,
     )
 
 

@@ -44,6 +44,8 @@ def test_a_number_is_measured_against_what_is_free() -> None:
     none = outlook(ASKED, BELUGA, Config(), pc(1), "native")
     assert none.doubtful
     assert none.text.startswith("Not one of 80 blocks fits: 1.0 GiB free")
+    less = outlook(replace(ASKED, reserve_percent=60), BELUGA, Config(), pc(16), "native")
+    assert less.text.startswith("auto: 3 of 80; 16.0 GiB free, 60% kept back")
 
 
 def test_what_is_not_known_is_said() -> None:

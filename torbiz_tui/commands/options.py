@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.config_errors import nearest
 from torbiz_tui.config_schema import SETTINGS
-from torbiz_tui.config_values import Text
+from torbiz_tui.config_values import Flag, Kind, Text, TextList
 from torbiz_tui.errors import ExitCode
 
 # argparse's own words for a choice that it does not have.
@@ -43,14 +43,22 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
 
-def add_setting(parser: Any, key: str, metavar: str, **more: Any) -> None:
-    """Add the option of a key; the configuration checks its value, with all others."""
+def add_setting(parser: Any, key: str, metavar: str = "", **more: Any) -> None:
+    """Add the option of a key; the configuration checks its value, with all others.
+
+    One that is true or false has no value, and a `--no-` option beside it.
+    """
     setting = SETTINGS[key]
     # Not in an abbreviation such as TCP.
     text = setting.doc if setting.doc[:2].isupper() else setting.doc[0].lower() + setting.doc[1:]
-    if setting.kind.accepted != Text.accepted:
-        text += f" Accepted: {setting.kind.accepted}."
-    more.setdefault("metavar", metavar)
+    kind: Kind = setting.kind
+    if isinstance(kind, Flag):
+        more.setdefault("action", argparse.BooleanOptionalAction)
+    else:
+        more.setdefault("metavar", metavar)
+        kind = kind.item if isinstance(kind, TextList) else kind
+        if kind.accepted != Text.accepted:
+            text += f" Accepted: {kind.accepted}."
     parser.add_argument(
         setting.option,
         dest=key,

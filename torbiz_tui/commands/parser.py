@@ -150,6 +150,13 @@ def _add_sharing(command: Any) -> None:
     add_setting(share, "share.throughput", "RATE")
     add_setting(share, "share.public_name", "NAME")
     add_setting(share, "share.petals_options", "NAME=VALUE", action="append")
+    add_setting(share, "share.announce_maddrs", "MADDR", action="append")
+    add_setting(share, "share.attn_cache_tokens", "N")
+    add_setting(share, "share.reserve_percent", "PERCENT")
+    add_setting(share, "share.hours", "HOURS")
+    add_setting(share, "share.mains_only")
+    add_setting(share, "share.pause_when_busy", "PERCENT")
+    add_setting(share, "share.restart_on_crash")
     swarm = share.add_mutually_exclusive_group()
     swarm.add_argument(
         "--new-swarm",

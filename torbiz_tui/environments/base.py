@@ -20,6 +20,8 @@ class ServerSpec:
     says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
     is called here. `allow_pickled` takes weights that can run code, where there are no others.
     `petals_options` are further options of Petals' own command line, `name=value` each, sorted.
+    `hours`, `mains_only`, `pause_when_busy` and `restart_on_crash` say when it runs, and
+    `reserve_percent` what was kept back when its blocks were chosen, all as keys of `share` do.
     """
 
     model: str
@@ -44,6 +46,11 @@ class ServerSpec:
     swarm_name: str = ""
     allow_pickled: bool = False
     petals_options: tuple[str, ...] = ()
+    hours: str = ""
+    mains_only: bool = False
+    pause_when_busy: int | None = None
+    reserve_percent: int = 20
+    restart_on_crash: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label."""

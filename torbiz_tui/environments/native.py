@@ -121,7 +121,7 @@ class NativeDriver(EnvironmentDriver):
             str(self._report_file),
             *("--log", str(log_file), "--log-limit", str(MAX_BYTES)),
             *("--rotate", shlex.join([sys.executable, "-P", "-m", "torbiz_tui.logs.rotation"])),
-            *supervision_arguments(self._config.share),
+            *supervision_arguments(spec),
             "--",
             *self.server_argv(spec),
         ]
@@ -161,7 +161,12 @@ class NativeDriver(EnvironmentDriver):
         return record
 
     async def command_text(self, spec: ServerSpec) -> str:
-        return shlex.join(self.server_argv(spec))
+        when = supervision_arguments(changed(spec, restart_on_crash=False))
+        supervisor: list[str] = []
+        if when:
+            script = str(runner_scripts() / "supervise_server.py")
+            supervisor = [str(self._paths.env_python), script, *when, "--"]
+        return shlex.join([*supervisor, *self.server_argv(spec)])
 
     def server_argv(self, spec: ServerSpec) -> list[str]:
         """The command that hosts `spec`, as it could be typed."""

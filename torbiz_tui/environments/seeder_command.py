@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from torbiz_tui.config import ShareConfig
 from torbiz_tui.environments.base import ServerSpec
 
 # Of Petals' options these stand in `host_maddrs` and `announce_maddrs`, which drivers may change.
@@ -50,15 +49,15 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
     return arguments
 
 
-def supervision_arguments(share: ShareConfig) -> list[str]:
+def supervision_arguments(spec: ServerSpec) -> list[str]:
     """The options of `supervise_server.py` that say when the server runs."""
     arguments = []
-    if share.restart_on_crash:
+    if spec.restart_on_crash:
         arguments.append("--restart")
-    if share.hours:
-        arguments += ["--hours", share.hours]
-    if share.mains_only:
+    if spec.hours:
+        arguments += ["--hours", spec.hours]
+    if spec.mains_only:
         arguments.append("--mains-only")
-    if share.pause_when_busy is not None:
-        arguments += ["--pause-above", str(share.pause_when_busy)]
+    if spec.pause_when_busy is not None:
+        arguments += ["--pause-above", str(spec.pause_when_busy)]
     return arguments

@@ -155,10 +155,10 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
                 listed.replace_option_prompt_at_index(index, self._row(model))
         if self._request is not None:
             self._say_why(listed.highlighted)
-            reserve = self._services.config.share.reserve_percent
+            reserve = self._request.reserve_percent
             self._note(
                 f"What fits goes by the memory that is free now; {reserve}% is kept back"
-                " (share.reserve_percent)."
+                " (More settings)."
                 if fits
                 else "How much memory is free here is not known."
             )
@@ -265,6 +265,7 @@ def _configured(share: ShareConfig) -> ShareRequest:
         torch_dtype=share.torch_dtype,
         quantization=share.quantization,
         attn_cache_tokens=share.attn_cache_tokens,
+        reserve_percent=share.reserve_percent,
     )
 
 

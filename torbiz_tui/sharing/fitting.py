@@ -13,6 +13,7 @@ from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text
 from torbiz_tui.hardware import Hardware, look
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.refusals import DOES_NOT_FIT
+from torbiz_tui.sharing.petals_options import value_of
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.threads import call_abandonable
 
@@ -61,9 +62,14 @@ def fit_for(
         torch_dtype=request.torch_dtype,
         quantization=request.quantization,
         attn_cache_tokens=request.attn_cache_tokens,
+        reserve_percent=request.reserve_percent,
     )
     config = replace(config, share=wanted)
-    fit = configured_fit(config, model, configured_place(config, machine, hosting))
+    place = configured_place(config, machine, hosting)
+    handlers = value_of(request.petals_options, "num_handlers")
+    if isinstance(handlers, int):
+        place = replace(place, handlers=handlers)
+    fit = configured_fit(config, model, place)
     if fit is None:
         raise _unknown(f"The sizes of {model.name} are not known.")
     if fit.blocks is None:

@@ -22,7 +22,7 @@ class ShareRequest:
     `loopback` keeps the server on 127.0.0.1, unseen by other machines. `anyway` shares also where
     not one block seems to fit. `petals_options` are those of Petals' own command line, as
     `normalised` gives them. `dht_prefix` is what the swarm calls the model's blocks; empty takes
-    the model's own.
+    the model's own. The last five are the keys of `share` that have their names.
     """
 
     model: str
@@ -43,6 +43,11 @@ class ShareRequest:
     swarm_name: str = ""
     dht_prefix: str = ""
     petals_options: tuple[str, ...] = ()
+    hours: str = ""
+    mains_only: bool = False
+    pause_when_busy: int | None = None
+    reserve_percent: int = 20
+    restart_on_crash: bool = True
 
 
 def require_name(model: str) -> str:
@@ -92,6 +97,11 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         swarm_name=request.swarm_name,
         allow_pickled=request.allow_pickled,
         petals_options=options,
+        hours=request.hours,
+        mains_only=request.mains_only,
+        pause_when_busy=request.pause_when_busy,
+        reserve_percent=request.reserve_percent,
+        restart_on_crash=request.restart_on_crash,
     )
 
 
@@ -116,6 +126,11 @@ def request_of(spec: ServerSpec) -> ShareRequest:
         petals_options=spec.petals_options,
         swarm_name=spec.swarm_name,
         dht_prefix=spec.dht_prefix,
+        hours=spec.hours,
+        mains_only=spec.mains_only,
+        pause_when_busy=spec.pause_when_busy,
+        reserve_percent=spec.reserve_percent,
+        restart_on_crash=spec.restart_on_crash,
     )
 
 

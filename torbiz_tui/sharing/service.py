@@ -19,7 +19,7 @@ from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
-from torbiz_tui.sharing.petals_options import normalised
+from torbiz_tui.sharing.petals_options import normalised, value_of
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
@@ -70,6 +70,11 @@ class SharingService:
             loopback=self._config.demo,
             petals_options=normalised(share.petals_options),
             swarm_name=swarm.name,
+            hours=share.hours,
+            mains_only=share.mains_only,
+            pause_when_busy=share.pause_when_busy,
+            reserve_percent=share.reserve_percent,
+            restart_on_crash=share.restart_on_crash,
         )
 
     async def attach(self) -> SharingState:
@@ -148,7 +153,10 @@ class SharingService:
 
         name = require_name(request.model)
         if model is None:
-            model = await resolve_model(name, self._paths, channel=channel, token=hub_token)
+            revision = str(value_of(request.petals_options, "revision") or "")
+            model = await resolve_model(
+                name, self._paths, channel=channel, token=hub_token, revision=revision
+            )
         model = called_in_swarm(model, request.model, self._config)
         if AllowedPickles(self._paths).allows(model.source):
             request = changed(request, allow_pickled=True)

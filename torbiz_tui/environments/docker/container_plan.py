@@ -77,7 +77,7 @@ def plan_container(
         environment |= {"SSL_CERT_FILE": CERTIFICATES, "REQUESTS_CA_BUNDLE": CERTIFICATES}
     log = f"{LOGS}/{LOG_NAME}"
     command = [
-        *("python3", f"{SCRIPTS}/{_SUPERVISOR}", *supervision_arguments(config.share)),
+        *("python3", f"{SCRIPTS}/{_SUPERVISOR}", *supervision_arguments(spec)),
         *("--tell", log, "--"),
         "python3",
         f"{SCRIPTS}/{SEEDER}",

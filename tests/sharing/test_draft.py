@@ -30,6 +30,7 @@ from torbiz_tui.sharing.draft import (
 )
 from torbiz_tui.sharing.hub_token import secrets_for_server, token_origin
 from torbiz_tui.sharing.request import ShareRequest, make_spec, request_of
+from torbiz_tui.sharing.when_served import goes_on, pauses_at
 
 BASE = ShareRequest("torbiz-demo", new_swarm=True, loopback=True)
 CODE = encode(Invite((peer(1), peer(2)), (InvitedModel("my-llama", "their-llama-hf"),), "club"))
@@ -59,6 +60,12 @@ def test_what_is_filled_in_asks_for_the_same() -> None:
         dht_prefix="theirs",
         anyway=True,
         allow_pickled=True,
+        hours="22:00-07:00",
+        mains_only=True,
+        pause_when_busy=40,
+        reserve_percent=0,
+        restart_on_crash=False,
+        petals_options=("adapters=a/b c/d", "no_auto_relay=true", "num_handlers=3"),
     )
     for request in (BASE, full, ShareRequest("owner/model")):
         assert request_from(draft_of(request, {}), request, {}) == request
@@ -86,6 +93,10 @@ def test_every_setting_of_a_request_is_in_the_form_or_carried_along() -> None:
         ("cache_tokens", "lots", "a whole number from 16"),
         ("throughput", "-1", "a number above 0"),
         ("public_name", "a\x07b", "printable"),
+        ("hours", "10 to 12", "hours such as 22:00-07:00, or nothing"),
+        ("pause_when_busy", "100", "from 5 to 95, or nothing"),
+        ("reserve_percent", "", "a whole number from 0 to 90"),
+        ("petals_options", "num_handlers=3 num_handler=4", "num_handler"),
         ("announce", "192.0.2.9", "192.0.2.9 is not accepted"),
         ("swarm_name", "a b", "Letters, digits"),
         ("peers", "", "an address or a code"),
@@ -95,7 +106,7 @@ def test_every_setting_of_a_request_is_in_the_form_or_carried_along() -> None:
 )
 def test_what_is_wrong_is_said_of_its_field(field: str, value: str, message: str) -> None:
     draft = replace(draft_of(BASE, {}), swarm=JOIN, peers=peer(1))
-    problems = problems_of(replace(draft, **{field: value}), demo_info())
+    problems = problems_of(replace(draft, **{field: value}), demo_info())  # type: ignore[arg-type]
     assert list(problems) == [field]
     assert message in problems[field]
 
@@ -158,7 +169,18 @@ def test_a_friends_model_has_to_lie_here(tmp_path: Path) -> None:
 
 
 def test_a_running_server_is_asked_for_as_it_is() -> None:
-    request = replace(BASE, blocks="2:6", port=31400, swarm_name="club")
+    request = replace(
+        BASE,
+        blocks="2:6",
+        port=31400,
+        swarm_name="club",
+        hours="22:00-07:00",
+        mains_only=True,
+        pause_when_busy=40,
+        reserve_percent=30,
+        restart_on_crash=False,
+        petals_options=("num_handlers=3",),
+    )
     again = request_of(make_spec(request, demo_info()))
     assert make_spec(again, demo_info()) == make_spec(request, demo_info())
 
@@ -173,11 +195,31 @@ def test_a_restart_says_what_it_changes() -> None:
         "attention cache left to Petals → 512",
     ]
     assert changes(BASE, replace(BASE, blocks="0:8"), (0, 8)) == []
+    when = replace(
+        BASE, hours="22:00-07:00", mains_only=True, restart_on_crash=False, reserve_percent=30
+    )
+    assert changes(BASE, when) == [
+        "percent of memory kept back 20 → 30",
+        "hours always → 22:00-07:00",
+        "on the battery it goes on → pauses",
+        "after a crash it starts again → stays ended",
+    ]
     public = replace(BASE, new_swarm=False, loopback=False)
     assert changes(BASE, public) == ["a private swarm of its own → the public swarm"]
     named = replace(BASE, swarm_name="friends")
     joined = replace(named, new_swarm=False, initial_peers=(peer(1),))
     assert changes(named, joined) == []
+
+
+def test_when_a_server_pauses_is_said_in_plain_words() -> None:
+    always = make_spec(BASE, demo_info())
+    assert pauses_at(always) == ""
+    night = replace(always, hours="22:00-07:00", mains_only=True, pause_when_busy=40)
+    assert pauses_at(night) == (
+        "outside of 22:00-07:00, on the battery, while others use over 40% CPU"
+    )
+    assert goes_on(night, "it serves at 22:00-07:00 only") == "It goes on by itself at 22:00."
+    assert "as soon as that is over" in goes_on(night, "the machine runs on its battery")
 
 
 def test_a_typed_token_goes_before_those_that_are_there(tmp_path: Path) -> None:

@@ -15,8 +15,24 @@ _SETTINGS = {
     "attn_cache_tokens": "attention cache",
     "announce_maddrs": "announced addresses",
     "swarm_name": "name of the swarm",
+    "reserve_percent": "percent of memory kept back",
+    "hours": "hours",
+    "mains_only": "on the battery it",
+    "pause_when_busy": "pause at percent used by others",
+    "restart_on_crash": "after a crash it",
+    "petals_options": "Petals' options",
 }
-_UNSET = {"attn_cache_tokens": "left to Petals", "announce_maddrs": "those found"}
+_UNSET = {
+    "attn_cache_tokens": "left to Petals",
+    "announce_maddrs": "those found",
+    "hours": "always",
+    "pause_when_busy": "never",
+}
+# How the form says the two values of a switch.
+SWITCHES = {
+    "mains_only": {False: "goes on", True: "pauses"},
+    "restart_on_crash": {True: "starts again", False: "stays ended"},
+}
 
 
 def changes(
@@ -40,6 +56,8 @@ def changes(
 
 
 def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return SWITCHES[name][value]
     if value in (None, "", ()):
         return _UNSET.get(name, "none")
     return " ".join(value) if isinstance(value, tuple) else str(value)

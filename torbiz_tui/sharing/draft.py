@@ -14,6 +14,7 @@ from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import FoundSwarm
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, is_swarm_name
 from torbiz_tui.private_swarms.known import KnownSwarm
+from torbiz_tui.sharing.petals_options import PETALS_OPTIONS, normalised, problem_of
 from torbiz_tui.sharing.request import ShareRequest, check_blocks
 
 NEW, JOIN, PUBLIC = "new", "join", "public"
@@ -25,6 +26,9 @@ _AS_CONFIGURED = {
     "throughput": "share.throughput",
     "public_name": "share.public_name",
     "cache_tokens": "share.attn_cache_tokens",
+    "reserve_percent": "share.reserve_percent",
+    "hours": "share.hours",
+    "pause_when_busy": "share.pause_when_busy",
 }
 
 
@@ -33,7 +37,7 @@ class ShareDraft:
     """The fields as they stand there. `swarm` is `new`, `join`, `public`, or `in_swarm(NAME)`.
 
     `peers` and `announce` hold several texts with blanks or commas between; invite codes may stand
-    among the peers.
+    among the peers. `petals_options` holds several NAME=VALUE with blanks between.
     """
 
     model: str
@@ -49,6 +53,12 @@ class ShareDraft:
     public_name: str = ""
     announce: str = ""
     cache_tokens: str = ""
+    reserve_percent: str = "20"
+    hours: str = ""
+    mains_only: bool = False
+    pause_when_busy: str = ""
+    restart_on_crash: bool = True
+    petals_options: str = ""
 
     @property
     def known_swarm(self) -> str:
@@ -67,7 +77,6 @@ def draft_of(request: ShareRequest, known: Mapping[str, KnownSwarm]) -> ShareDra
         swarm = in_swarm(request.swarm_name)
     else:
         swarm = JOIN if request.initial_peers else NEW if request.new_swarm else PUBLIC
-    tokens = request.attn_cache_tokens
     return ShareDraft(
         model=request.model,
         blocks=request.blocks,
@@ -81,7 +90,13 @@ def draft_of(request: ShareRequest, known: Mapping[str, KnownSwarm]) -> ShareDra
         swarm_name=request.swarm_name,
         public_name=request.public_name,
         announce=" ".join(request.announce_maddrs),
-        cache_tokens="" if tokens is None else str(tokens),
+        cache_tokens=_number(request.attn_cache_tokens),
+        reserve_percent=str(request.reserve_percent),
+        hours=request.hours,
+        mains_only=request.mains_only,
+        pause_when_busy=_number(request.pause_when_busy),
+        restart_on_crash=request.restart_on_crash,
+        petals_options=" ".join(request.petals_options),
     )
 
 
@@ -105,9 +120,12 @@ def problems_of(draft: ShareDraft, model: ModelInfo | None) -> dict[str, str]:
         try:
             kind.parse(getattr(draft, field).strip())
         except RejectedError:
-            problems[field] = f"Accepted is {kind.accepted.replace('null', 'nothing')}."
+            accepted = kind.accepted.replace("null", "nothing").replace("empty", "nothing")
+            problems[field] = f"Accepted is {accepted}."
     if problem := _announce_problem(draft.announce):
         problems["announce"] = problem
+    if problem := problem_of(_options(draft.petals_options)):
+        problems["petals_options"] = problem
     return problems
 
 
@@ -130,7 +148,6 @@ def request_from(
         peers = swarm.peers
     name = draft.known_swarm or (draft.swarm_name.strip() if draft.swarm != PUBLIC else "")
     same_model = draft.model.strip() == base.model
-    count = SETTINGS["share.attn_cache_tokens"].kind.parse(draft.cache_tokens.strip())
     return replace(
         base,
         model=draft.model.strip(),
@@ -144,7 +161,13 @@ def request_from(
         initial_peers=peers,
         public_name=draft.public_name.strip(),
         announce_maddrs=tuple(_texts(draft.announce)),
-        attn_cache_tokens=count if isinstance(count, int) else None,
+        attn_cache_tokens=_count(draft, "cache_tokens"),
+        reserve_percent=_count(draft, "reserve_percent") or 0,
+        hours=draft.hours.strip(),
+        mains_only=draft.mains_only,
+        pause_when_busy=_count(draft, "pause_when_busy"),
+        restart_on_crash=draft.restart_on_crash,
+        petals_options=normalised(_options(draft.petals_options)),
         # Only the configured swarm was meant to stay on this machine.
         loopback=base.loopback and draft.swarm == NEW,
         swarm_name=name or next((invite.name for invite in invites if invite.name), ""),
@@ -205,6 +228,15 @@ def _prefix(
     return base.dht_prefix if as_before else ""
 
 
+def _number(count: int | None) -> str:
+    return "" if count is None else str(count)
+
+
+def _count(draft: ShareDraft, field: str) -> int | None:
+    count = SETTINGS[_AS_CONFIGURED[field]].kind.parse(getattr(draft, field).strip())
+    return count if isinstance(count, int) else None
+
+
 def _blocks_problem(text: str, model: ModelInfo | None) -> str:
     blocks = text.strip().lower()
     if not _BLOCKS.match(blocks):
@@ -242,6 +274,18 @@ def _announce_problem(text: str) -> str:
         except RejectedError:
             return f"{address} is not accepted: {kind.accepted}."
     return ""
+
+
+def _options(text: str) -> list[str]:
+    """The options in a text; of one with several values (`adapters=a/b c/d`) all of them."""
+    options: list[str] = []
+    for word in text.split():
+        begins = "=" in word or word.startswith("-") or word in PETALS_OPTIONS
+        if options and not begins:
+            options[-1] += f" {word}"
+        else:
+            options.append(word)
+    return options
 
 
 def _no_address(text: str) -> str:

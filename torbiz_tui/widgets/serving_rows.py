@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from torbiz_tui.sharing.state import SharingState
+from torbiz_tui.sharing.when_served import pauses_at
 from torbiz_tui.widgets.durations import amount, memory, whole_seconds
 from torbiz_tui.widgets.sparkline import sparkline
 from torbiz_tui.widgets.step_list import bar
@@ -60,6 +61,8 @@ def _place(state: SharingState) -> Iterator[Row]:
         value += [("port ", "dim"), str(state.spec.port)]
     if value:
         yield "Serving for" if state.uptime_s is not None else "Serving", value, _NOTHING
+    if state.spec is not None and (pauses := pauses_at(state.spec)):
+        yield "Pauses", [pauses], _NOTHING
     if state.swarm is not None:
         style = "" if state.swarm.whole else "bold $text-warning"
         yield "Swarm", [(state.swarm.sentence, style)], _NOTHING

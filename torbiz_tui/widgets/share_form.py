@@ -24,7 +24,7 @@ from torbiz_tui.sharing.hub_token import token_origin
 from torbiz_tui.widgets.field import Field
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.model_name import short_model
-from torbiz_tui.widgets.share_more import NAMES, MoreSettings
+from torbiz_tui.widgets.share_more import CHOICES, FLAGS, NAMES, TEXTS, MoreSettings
 from torbiz_tui.widgets.swarm_choice import SwarmChoice
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _FIELD_OF_CODE = {
     "token_invalid": "hub_token",
     "port_taken": "port",
     "no_device": "device",
+    "petals_option": "petals_options",
     "swarm_not_found": "swarm",
 }
 
@@ -152,11 +153,10 @@ class ShareForm(Vertical):
         self._told_change()
         devices = dict.fromkeys((*_DEVICES, draft.device))
         self.query_one("#device", Select).set_options([(name, name) for name in devices])
-        for name in ("device", "torch_dtype", "quantization"):
-            self.query_one(f"#{name}", Select).value = getattr(draft, name)
-        for field in self.query(Input):
-            if field.id and field.id != "hub_token":
-                field.value = getattr(draft, field.id)
+        self.query_one("#device", Select).value = draft.device
+        for name in ("blocks", "peers"):
+            self.query_one(f"#{name}", Input).value = getattr(draft, name)
+        self.query_one(MoreSettings).fill(draft)
         self._choose(draft.model)
         self._clear_problems()
         self.set_running(running)
@@ -182,7 +182,7 @@ class ShareForm(Vertical):
     def choose_model(self, model: str) -> None:
         """Fill in a model, by its name or its source."""
         self._choose(model)
-        self._field("model").show_problem("")
+        self._show_problem("model", "")
 
     def choose_swarm(self, swarm: str) -> None:
         """Fill in the swarm: `new`, `join` or `public`."""
@@ -231,11 +231,18 @@ class ShareForm(Vertical):
 
     def draft(self) -> ShareDraft:
         """All fields as they stand there."""
-        texts = {
-            name: self._text(name) for name in ("blocks", "peers", *NAMES) if name != "hub_token"
-        }
+        more = self.query_one(MoreSettings)
+        device = self.query_one("#device", Select).value
+        texts = {name: more.said(name) for name in (*TEXTS, *CHOICES)}
+        flags = {name: more.switched(name) for name in FLAGS}
         return ShareDraft(
-            model=self.model, device=self._choice("device"), swarm=self._swarm.value, **texts
+            model=self.model,
+            blocks=self._text("blocks"),
+            device=str(device),
+            swarm=self._swarm.value,
+            peers=self._text("peers"),
+            **texts,  # type: ignore[arg-type]
+            **flags,  # type: ignore[arg-type]
         )
 
     def request(self) -> ShareRequest | None:
@@ -249,7 +256,7 @@ class ShareForm(Vertical):
         """The request, or None with the problems shown next to their fields."""
         problems = problems_of(self.draft(), self.info)
         for name in ("model", "blocks", "swarm", "peers", "device", *NAMES):
-            self._field(name).show_problem(problems.get(name, ""))
+            self._show_problem(name, problems.get(name, ""))
         if problems:
             self.focus_field(next(iter(problems)))
             return None
@@ -260,7 +267,7 @@ class ShareForm(Vertical):
         name = _FIELD_OF_CODE.get(error.code)
         if name is None:
             return False
-        self._field(name).show_problem(str(error))
+        self._show_problem(name, str(error))
         self.focus_field(name)
         return True
 
@@ -361,17 +368,15 @@ class ShareForm(Vertical):
         return self.query_one(SwarmChoice)
 
     def _clear_problems(self) -> None:
-        for field in self.query(Field):
-            field.show_problem("")
+        for name in ("model", "blocks", "swarm", "peers", "device", *NAMES):
+            self._show_problem(name, "")
+
+    def _show_problem(self, name: str, text: str) -> None:
+        self._field(name).show_problem(text)
+        self.query_one(MoreSettings).make_room()
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#field-{name}", Field)
 
-    def _choice(self, name: str) -> str:
-        value = self.query_one(f"#{name}", Select).value
-        return value if isinstance(value, str) else ""
-
     def _text(self, name: str) -> str:
-        if name in ("torch_dtype", "quantization"):
-            return self._choice(name)
         return self.query_one(f"#{name}", Input).value.strip()

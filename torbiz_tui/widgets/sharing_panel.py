@@ -99,11 +99,16 @@ def _starting(state: SharingState, name: str) -> Content:
     downloads = state.download is not None
     stages = [stage for stage in Stage if downloads or stage is not Stage.DOWNLOADING]
     current = stages.index(state.stage) if state.stage is not None else 0
+    pausing = ""
     for index, stage in enumerate(stages):
         title = STAGE_TITLES[stage]
         if index < current:
             parts += ["\n", ("✓ ", "$text-success"), title]
         elif index == current:
+            if state.pauses and state.spec is not None:
+                from torbiz_tui.sharing.when_served import goes_on
+
+                pausing = f"\n  {goes_on(state.spec, state.pauses)} e changes when it pauses."
             if state.pauses or state.restart_at is not None or stage is Stage.DOWNLOADING:
                 title = state.stage_text
             parts += ["\n", (f"▸ {title}", "bold $text-accent")]
@@ -113,7 +118,7 @@ def _starting(state: SharingState, name: str) -> Content:
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
         else:
             parts += ["\n", (f"· {title}", "dim")]
-    return Content.assemble(*parts, *_problem(state))
+    return Content.assemble(*parts, (pausing, ""), *_problem(state))
 
 
 def _serving(state: SharingState, name: str, width: int, *, low: bool) -> Content:

@@ -151,7 +151,8 @@ class TorbizApp(OrderedKeys):
                 self._sharing_changed(state)
 
     def _sharing_changed(self, state: SharingState) -> None:
-        if state.phase is Phase.FAILED and self._was_active and self.current_mode != "share":
+        told_here = self._was_active and self.current_mode != "share"
+        if state.phase is Phase.FAILED and told_here:
             parts = [state.failure]
             if state.exit_report is not None and state.exit_report.last_lines:
                 parts.append(state.exit_report.last_lines[-1])
@@ -163,6 +164,8 @@ class TorbizApp(OrderedKeys):
                 timeout=_ERROR_SHOWN_S,
                 markup=False,
             )
+        elif state.phase is Phase.STOPPED and told_here and state.events:
+            self.notify(f"{state.events[-1].text}.", markup=False)
         self._was_active = state.active
 
     def _tell_log_failures(self) -> None:

@@ -32,7 +32,7 @@ class Download:
             size, unit = _unit(self.rate)
             parts.append(f"{self.rate / size:.{_digits(self.rate, size)}f} {unit}/s")
         if self.remaining_s is not None and self.done < self.total:
-            parts.append(f"{_duration(self.remaining_s)} left")
+            parts.append(f"{rough_duration(self.remaining_s)} left")
         return ", ".join(parts)
 
 
@@ -45,7 +45,8 @@ def _unit(count: int) -> tuple[int, str]:
     return next((unit for unit in _UNITS if count >= unit[0]), _UNITS[-1])
 
 
-def _duration(seconds: int) -> str:
+def rough_duration(seconds: int) -> str:
+    """`90 s`, `12 min`, `3 h 20 min`."""
     if seconds < 120:
         return f"{seconds} s"
     if seconds < 7200:

@@ -277,6 +277,26 @@ async def test_a_server_stopped_from_elsewhere_is_said_above_the_form(
         await until_shown(pilot, "Start sharing", "The server was stopped from elsewhere.")
 
 
+async def test_what_was_shared_is_said_when_it_has_stopped(services: FakeServices) -> None:
+    told = "Stopped sharing torbiz-demo after 12 min: 49 tokens for 1 request"
+    stopped = SharingState(events=(SharingEvent(time.time(), told),))
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        services.sharing.become(replace(SERVING, phase=Phase.STOPPING))
+        await until_shown(pilot, "Stopping")
+        services.sharing.become(stopped)
+        await until_shown(pilot, "Start sharing", "after 12 min: 49 tokens")
+        # On another screen, too.
+        await pilot.press("f3")
+        await until_gone(pilot, "after 12 min: 49 tokens")
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "serving 0:8")
+        services.sharing.become(stopped)
+        await until_shown(pilot, "after 12 min: 49 tokens")
+
+
 async def test_an_engine_that_does_not_answer_is_said_above_the_form(
     services: FakeServices,
 ) -> None:

@@ -29,7 +29,8 @@ def run(call: Call) -> int:
         elif report.killed:
             tell(f"Stopped sharing. {report.sentence()}")
         else:
-            tell("Stopped sharing.")
+            events = services.sharing.state.events
+            tell(f"{events[-1].text if events else 'Stopped sharing'}.")
         return ExitCode.OK
 
     return call.run(stop, create=False)

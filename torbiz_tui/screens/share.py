@@ -111,12 +111,12 @@ class ShareScreen(StartingScreen):
         """The form replaces the panel's events: how the server ended, that nobody can look."""
         if state.phase is not Phase.STOPPED:
             return
-        ended_alone = self._shown_phase in (Phase.STARTING, Phase.SERVING)
+        ended = self._shown_phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPING)
         if state.lost and not self._telling_lost:
             self.notice.show_text(f"{state.lost} Whether this machine shares cannot be told now.")
         elif self._telling_lost and not state.lost:
             self.notice.close()
-        elif ended_alone and state.events:
+        elif ended and state.events:
             self.notice.show_text(f"{state.events[-1].text}.")
         self._telling_lost = bool(state.lost)
 

@@ -19,6 +19,7 @@ from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
+from torbiz_tui.sharing.parting import parting
 from torbiz_tui.sharing.petals_options import normalised, value_of
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.state import Phase, SharingState
@@ -236,7 +237,7 @@ class SharingService:
             if not running:
                 self._held.set(SharingState())
                 return None
-            text = "Stopped sharing"
+            text = parting(self.state)
             if report.killed:
                 text = f"The server did not stop within {self._grace} and was killed"
             events = self._held.with_event(text, warning=report.killed)

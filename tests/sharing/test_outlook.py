@@ -81,3 +81,10 @@ def test_the_command_in_a_line_keeps_what_differs() -> None:
     line = one_line(command)
     assert line.startswith(f"…/python …/run.py --model-name …/my --port 1 --initial-peer {address}")
     assert "hf_abc" not in line
+
+
+def test_a_command_over_several_lines_is_one_line_too() -> None:
+    assert (
+        one_line("docker run \\\n    --detach \\\n    image 'a b'")
+        == "docker run --detach image a b"
+    )

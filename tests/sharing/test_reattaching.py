@@ -24,7 +24,7 @@ from torbiz_tui.paths import Paths, write_json
 from torbiz_tui.sharing.state import Phase, SharingState
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
-CTRL_S = "\x13"
+CTRL_S, F3 = "\x13", "\x1bOR"
 SLOW_S = 90.0
 
 
@@ -55,8 +55,21 @@ def opened(home: Path) -> Terminal:
         [PROGRAM, "--demo", "--home", str(home), "--screen", "share"],
         columns=100,
         rows=30,
-        environ={"TORBIZ_SHARE_PORT": str(free_port())},
+        environ={"TORBIZ_SHARE_PORT": str(free_port()), "TORBIZ_ASK_KEEP_WARM_S": "0"},
     )
+
+
+def chat_runners(home: Path) -> list[psutil.Process]:
+    """Those that listen in this home."""
+    commands = {
+        process: " ".join(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline"])
+    }
+    return [
+        process
+        for process, command in commands.items()
+        if "run_petals_inference" in command and str(home) in command
+    ]
 
 
 @pytest.mark.swarm
@@ -81,7 +94,15 @@ async def test_the_app_is_killed_and_loses_its_terminal_and_the_server_goes_on(
         again = opened(demo_home)
         again.wait_for("Sharing torbiz-demo")
         again.wait_for("Serving blocks 0:8, confirmed in the DHT")
+        again.send(F3)
+        again.wait_for("Ask a question")
+        again.send("What is a swarm?\r")
+        again.wait_for("tokens/s", SLOW_S)
+        runners = chat_runners(demo_home)
+        assert runners
         again.hang_up()
+        # A chat runner has nobody left and ends; the server goes on.
+        assert psutil.wait_procs(runners, timeout=20)[1] == []
         state = await attached(demo_home)
         assert state.phase is Phase.SERVING
         assert (state.pid, state.serving_since) == (killed.pid, killed.serving_since)

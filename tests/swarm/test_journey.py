@@ -160,33 +160,6 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
     assert command(home, "status").returncode == 4
 
 
-def test_the_app_survives_the_loss_of_its_terminal(demo_home: Path) -> None:
-    """SIGHUP ends the app, its runner has nobody left, and the hosted server goes on."""
-    started = command(demo_home, "share", "--wait", "--port", str(free_port()))
-    assert started.returncode == 0, started.stderr
-    terminal = Terminal(
-        [PROGRAM, "--demo", "--home", str(demo_home)], columns=100, rows=30, environ=NOT_WARM
-    )
-    try:
-        terminal.wait_for("serving blocks 0:8")
-        terminal.send(f"{QUESTION}{ENTER}")
-        terminal.wait_for("tokens/s", SLOW_S)
-        os.kill(terminal.pid, signal.SIGHUP)
-        terminal.wait_end()
-        runners = [
-            process
-            for process in processes_of(demo_home)
-            if "run_petals_inference" in " ".join(process.cmdline())
-        ]
-        assert psutil.wait_procs(runners, timeout=10)[1] == []
-        names = [" ".join(process.cmdline()) for process in processes_of(demo_home)]
-        assert any("run_petals_seeder" in name for name in names)
-    finally:
-        terminal.close()
-        stopped = command(demo_home, "stop")
-    assert stopped.returncode == 0, stopped.stderr
-
-
 def test_nothing_served_is_exit_code_5(demo_home: Path) -> None:
     asked = command(demo_home, "ask", QUESTION)
     assert asked.returncode == 5

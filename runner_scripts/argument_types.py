@@ -50,6 +50,19 @@ def number(low: float, high: float, *, above_low: bool = False) -> Callable[[str
     return parse
 
 
+def disk_space(text: str) -> int:
+    """Accept a size with a unit of powers of 1000 (GB) or 1024 (GiB); return bytes."""
+    units = {"": 1, "B": 1}
+    for power, letter in enumerate("KMGT", start=1):
+        units[f"{letter}B"], units[f"{letter}IB"] = 1000**power, 1024**power
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
+    if match and match[2].upper() in units:
+        return int(float(match[1]) * units[match[2].upper()])
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not accepted: give a size such as 50GB, 100GiB or 1500MB."
+    )
+
+
 def address(text: str) -> str:
     """Accept a multiaddress to listen on or to announce."""
     if not _ADDRESS.fullmatch(text) or not _port_fits(text):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ RESERVE_FRACTION, MOST_RESERVE_BYTES = 0.05, 2**30
 class ModelDownload:
     """The files of one model of the hub, in a cache of the hub's layout (`cache`).
 
+    `revision` is a branch, a tag or a whole commit; None takes what Petals wants, mostly main.
     What is there is never asked for again, so that a cached model needs no network.
     """
 
@@ -55,6 +57,7 @@ class ModelDownload:
         max_disk_space: int | None = None,
         patience_s: float = DEFAULT_PATIENCE_S,
         advice: Advice = SHARING,
+        revision: str | None = None,
     ) -> None:
         self.model = model
         self._cache = cache
@@ -64,7 +67,9 @@ class ModelDownload:
         self._max_disk_space = max_disk_space
         self._patience_s = patience_s
         self._advice = advice
-        self._pinned = pinned_revision(model)
+        is_commit = re.fullmatch("[0-9a-f]{40}", revision or "") is not None
+        self._pinned = (revision if is_commit else "") if revision else pinned_revision(model)
+        self._name = revision or "main"
         self._folder = cache / ("models--" + model.replace("/", "--"))
         self._made: HubTransfer | None = None
 
@@ -143,9 +148,9 @@ class ModelDownload:
                     if error.code != "revision_not_found" or self._pinned:
                         raise
                     # Its owner has rewritten the history: what is cached belongs to nothing now.
-                    (self._folder / "refs" / "main").unlink()
+                    (self._folder / "refs" / self._name).unlink()
                     self._index()
-                    self._download_named(names, "main")
+                    self._download_named(names, self._name)
             return [self._path(name) for name in names]
 
     def _weight_files(self, wanted: Callable[[str], bool], what: str) -> list[str]:
@@ -210,14 +215,14 @@ class ModelDownload:
         return self._made
 
     def _revision(self) -> str:
-        """The commit that is cached already, so that all files are of one; otherwise main."""
-        return self._commit() or "main"
+        """The commit that is cached already, so that all files are of one; otherwise its name."""
+        return self._commit() or self._name
 
     def _commit(self) -> str:
         if self._pinned:
             return self._pinned
         try:
-            return (self._folder / "refs" / "main").read_text("utf-8").strip()
+            return (self._folder / "refs" / self._name).read_text("utf-8").strip()
         except (OSError, ValueError):
             return ""
 
@@ -308,9 +313,9 @@ class ModelDownload:
         pointer.symlink_to(os.path.relpath(blob, pointer.parent))
         if self._pinned:
             return
-        ref = self._folder / "refs" / "main"
-        ref.parent.mkdir(exist_ok=True)
-        new = ref.with_suffix(".new")
+        ref = self._folder / "refs" / self._name
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        new = ref.with_name(f"{ref.name}.new")
         new.write_text(file.commit, "utf-8")
         new.replace(ref)
 

@@ -114,15 +114,18 @@ def block_prefix(model_type: str) -> str:
     return _BLOCK_PREFIXES[model_type]
 
 
-def load_config(model: str, name: str = "") -> Any:
+def load_config(model: str, name: str = "", *, revision: str | None = None) -> Any:
     """Load the checkpoint's own configuration, or raise ModelError with a sentence.
 
-    `name` is what people call the model, where that is not what it is loaded by.
+    `name` is what people call the model, where that is not what it is loaded by; `revision` a
+    branch, a tag or a commit of one of the hub.
     """
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(model, token=hub_token())
+        config = transformers.AutoConfig.from_pretrained(
+            model, token=hub_token(), revision=revision or "main"
+        )
     except Exception as error:
         raise explain_model_error(error, name or model) from error
     if config.model_type not in supported_types():

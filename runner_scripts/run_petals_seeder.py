@@ -32,6 +32,7 @@ from model_source import (
     load_config,
     resolve_model,
 )
+from petals_option_types import FILE_LIMIT, missing_device, server_arguments
 from seeder_options import listening_addresses, parse_options, port_in_use
 from served_counters import HANDLERS, ServedCounters
 from staying_joined import start_staying_joined
@@ -135,10 +136,13 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     logger.info("Running Petals %s", petals.__version__)
     limits = importlib.import_module("hivemind.utils.limits")
     limits.logger.setLevel(logging.WARNING)
-    limits.increase_file_limit(4096, 4096)
+    if limit := options.petals.get("increase_file_limit", FILE_LIMIT):
+        limits.increase_file_limit(limit, limit)
 
-    config = load_config(model)
+    config = load_config(model, revision=options.petals.get("revision"))
     device = _choose_device(options.device, torch)
+    if problem := missing_device(options.petals, torch.cuda.device_count()):
+        raise StartError(problem)
     quantization = options.quantization or "none"
     if quantization != "none" and device.type != "cuda":
         raise StartError(f"Quantization to {quantization} needs a CUDA device, not {device}.")
@@ -185,6 +189,7 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     )
     if device.type == "cpu":
         arguments["max_chunk_size_bytes"] = CPU_CHUNK_BYTES
+    arguments |= server_arguments(options.petals)
     if options.new_swarm:
         # There is nobody to ask whether we can be reached; Petals would start a second p2pd
         # to find that out.
@@ -211,6 +216,7 @@ def _download(
         token=hub_token(),
         allow_pickled=options.allow_pickled,
         max_disk_space=options.max_disk_space,
+        revision=options.petals.get("revision"),
         patience_s=options.download_patience,
     )
     prefix = block_prefix(config.model_type)

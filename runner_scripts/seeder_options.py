@@ -14,12 +14,14 @@ from argument_types import (
     OneSentenceParser,
     address,
     dht_prefix,
+    disk_space,
     model_name,
     number,
     peer_address,
     whole_number,
 )
 from petals_compat import is_installed
+from petals_option_types import OWN, petals_option
 
 _DESCRIPTION = """Hosts blocks of a model in a Petals swarm.
 
@@ -40,6 +42,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         or os.environ.get("TORBIZ_NODE_TOKEN")
         or _token_in(parser, options.node_token_file)
     )
+    options.petals = dict(options.petals_option)
+    for name in OWN:
+        setattr(options, name, options.petals.get(name, getattr(options, name)))
     _check_together(parser, options)
     return options
 
@@ -81,7 +86,7 @@ def _parser() -> OneSentenceParser:
     )
     add("--identity", type=Path, help="file with this node's key; created when missing")
     add("--attn-cache-tokens", type=whole_number(16, 10_000_000))
-    add("--max-disk-space", type=_disk_space, help="for downloaded blocks, such as 50GB")
+    add("--max-disk-space", type=disk_space, help="for downloaded blocks, such as 50GB")
     add(
         "--update-period", type=number(1, 3600), default=120.0, help="seconds between announcements"
     )
@@ -105,6 +110,14 @@ def _parser() -> OneSentenceParser:
         help="sessions only go forward, as with Petals 2.2.0",
     )
     add("--num-handlers", type=whole_number(1, 64), help="processes that take requests")
+    add(
+        "--petals-option",
+        action="append",
+        type=petals_option,
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of Petals' own command line; repeatable",
+    )
     return parser
 
 
@@ -183,18 +196,6 @@ def _throughput(text: str) -> str | float:
         return value
     raise argparse.ArgumentTypeError(
         f"{text!r} is not accepted: give auto, eval, dry_run or a number above 0."
-    )
-
-
-def _disk_space(text: str) -> int:
-    units = {"": 1, "B": 1}
-    for power, letter in enumerate("KMGT", start=1):
-        units[f"{letter}B"], units[f"{letter}IB"] = 1000**power, 1024**power
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
-    if match and match[2].upper() in units:
-        return int(float(match[1]) * units[match[2].upper()])
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is not accepted: give a size such as 50GB, 100GiB or 1500MB."
     )
 
 

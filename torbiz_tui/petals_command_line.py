@@ -181,7 +181,7 @@ PETALS_OPTIONS: Mapping[str, PetalsOption] = {
     "max_disk_space": _passed(
         "Most that downloaded models may take; what was used longest ago is removed.",
         "unlimited",
-        ByteCount(1_000_000),
+        ByteCount(1024),
     ),
     "device": _ours("Where the blocks are computed.", "a GPU if any", "--device / share.device"),
     "torch_dtype": _ours("Number format.", "auto", "--dtype / share.torch_dtype"),

@@ -42,11 +42,21 @@ def servers(petals_python: Path, hub: HubServer, tmp_path: Path) -> Iterator[Hub
         process.destroy()
 
 
-@pytest.mark.parametrize("blocks", ["6:8", "2"], ids=["given", "chosen by Petals"])
+@pytest.mark.parametrize(
+    ("blocks", "revision"),
+    [("6:8", "main"), ("2", "v1.0")],
+    ids=["given", "chosen by Petals, of a revision"],
+)
 def test_a_server_downloads_its_blocks_and_serves_them(
-    servers: HubServerProcess, hub: HubServer, monkeypatch: pytest.MonkeyPatch, blocks: str
+    servers: HubServerProcess,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: str,
+    revision: str,
 ) -> None:
-    server = servers.start(MODEL, "--blocks", blocks, monkeypatch=monkeypatch)
+    hub.models[MODEL].revisions = (revision,)
+    options = ["--petals-option", f"revision={revision}"] if revision != "main" else []
+    server = servers.start(MODEL, "--blocks", blocks, *options, monkeypatch=monkeypatch)
     server.wait_serving()
     told = server.wait_log("Downloading: ")
     assert "bytes/s" in told

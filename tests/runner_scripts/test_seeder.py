@@ -38,6 +38,9 @@ PREFIX = re.compile(r"[A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2}\.\d{3} \[(INFO|WARN|
         (["--device", "cpu", "--quantization", "int8"], ["--quantization", "'int8'", "none"]),
         (["--update-period", "0"], ["--update-period", "'0'", "from 1 to 3600"]),
         (["--identity", "/nowhere/at/all"], ["--identity", "existing folder"]),
+        (["--petals-option", "num_handlers=many"], ["num_handlers", "'many'", "from 1 to 64"]),
+        (["--petals-option", "port=31337"], ["'port=31337'", "session_timeout"]),
+        (["--petals-option", "custom_module_path=/nowhere"], ["'/nowhere'", "no such file"]),
         (["--node-token-file", "/nowhere"], ["--node-token-file", "'/nowhere'", "cannot be read"]),
     ],
 )

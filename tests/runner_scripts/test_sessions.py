@@ -21,6 +21,7 @@ SERVING = re.compile(
     r" cache (?P<cache>\d+)/\d+ tokens .* bytes, (?P<received>\d+)/(?P<sent>\d+) bytes,"
     r" (?P<clients>\d+) clients"
 )
+SHORT_SESSION = 400
 CYCLE = "aü茶👍 ш"  # as make_tiny_model.py has it
 
 
@@ -38,8 +39,11 @@ def runner(
 
 @pytest.fixture(scope="module")
 def forward_only(petals_python: Path, tiny_model: TinyModel) -> Iterator[RunnerProcess]:
-    """A runner whose server has no rewinding."""
-    serving = ServerProcess(petals_python, tiny_model.folder, "--new-swarm", "--no-rewind")
+    """A runner whose server has no rewinding, and takes short sessions only."""
+    options = ["--no-rewind"]
+    for text in (f"inference_max_length={SHORT_SESSION}", "num_handlers=3"):
+        options += ["--petals-option", text]
+    serving = ServerProcess(petals_python, tiny_model.folder, "--new-swarm", *options)
     process = None
     try:
         process = start_chat(petals_python, tiny_model, serving.wait_serving().address)
@@ -109,6 +113,14 @@ def test_a_server_that_cannot_go_back_gives_the_same_text(
         assert reply.text == expected.text
         goes_on = messages[-1]["content"] == "And?"
         assert reply.reused == (expected.reused if goes_on else 0)
+
+
+def test_a_server_that_takes_short_sessions_only_refuses_a_longer_question(
+    forward_only: RunnerProcess,
+) -> None:
+    refused = talk(forward_only, user("Tell me of the sea " * SHORT_SESSION)).end
+    assert refused["code"] == "context_full"
+    assert f"a session holds {SHORT_SESSION}" in refused["message"]
 
 
 def test_conversations_have_sessions_of_their_own_and_few_of_them(runner: RunnerProcess) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import importlib
 import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +17,7 @@ from torbiz_tui.catalogue import ModelInfo, demo_info
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.seeder_command import seeder_arguments
 from torbiz_tui.errors import UsageError
+from torbiz_tui.paths import runner_scripts
 from torbiz_tui.sharing.petals_options import PETALS_OPTIONS, normalised, problem_of
 from torbiz_tui.sharing.request import ShareRequest, make_spec, request_of
 
@@ -125,6 +129,44 @@ def test_the_page_says_what_the_table_says() -> None:
     assert written == page, "run `python docs/write_petals_options.py`"
 
 
+PASSED_ON = {name for name, option in PETALS_OPTIONS.items() if option.kind is not None} - {
+    "host_maddrs",
+    "public_ip",
+}
+GIVEN = {
+    "adapters": ["acme/one acme/two", "/models/lora"],
+    "no_auto_relay": ["true", "yes"],
+    "skip_reachability_check": ["on"],
+    "compression": ["float16", "uniform_8bit"],
+    "revision": ["main", "refs/pr/1", "v1.0"],
+    "tensor_parallel_devices": ["cuda:0 cuda:1"],
+    "custom_module_path": [str(Path(__file__))],
+}
+
+
+@pytest.fixture
+def server_options(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The checks of the server's runner, which imports nothing of the app."""
+    monkeypatch.syspath_prepend(str(runner_scripts()))
+    return importlib.import_module("petals_option_types")
+
+
+def test_the_runner_takes_what_the_app_takes(server_options: ModuleType) -> None:
+    assert set(server_options.TYPES) == PASSED_ON
+    for name in sorted(PASSED_ON):
+        kind = PETALS_OPTIONS[name].kind
+        texts = GIVEN.get(name, ["0", "0.5", "1", "7", "1024", "3600", "64MiB", "1e9", "x"])
+        taken = [text for text in texts if not problem_of([f"{name}={text}"])]
+        assert taken
+        for text in taken:
+            [passed] = normalised([f"{name}={text}"])
+            given, value = server_options.petals_option(passed)
+            expected = kind.parse(text) if kind is not None else None
+            assert (given, value) == (name, list(expected) if type(expected) is tuple else expected)
+        with pytest.raises(argparse.ArgumentTypeError, match=name):
+            server_options.petals_option(f"{name}=../x y")
+
+
 @pytest.mark.swarm
 def test_every_option_of_the_installed_petals_is_in_the_table() -> None:
     python = os.environ.get("TORBIZ_TEST_PETALS_PYTHON")
@@ -133,7 +175,7 @@ def test_every_option_of_the_installed_petals_is_in_the_table() -> None:
     root = Path(python).parents[1]
     source = next(root.glob("lib/python3.*/site-packages/petals/cli/run_server.py"))
     names = {
-        argument.value.lstrip("-")
+        str(argument.value).lstrip("-")
         for call in ast.walk(ast.parse(source.read_text("utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)

@@ -14,16 +14,16 @@ from torbiz_tui.threads import call_abandonable
 HUB_TIMEOUT_S = 10.0
 
 
-async def hub_config(name: str, token: str = "") -> dict[str, Any]:
+async def hub_config(name: str, token: str = "", revision: str = "") -> dict[str, Any]:
     """The config of a model of the hub, or of its cache; `token` in place of the usual one.
 
-    Raises UsageError when there is none, or only with a licence or a token; TorbizError when the
-    hub does not answer.
+    `revision` is a branch, a tag or a commit, empty for main. Raises UsageError when there is none,
+    or only with a licence or a token; TorbizError when the hub does not answer.
     """
     try:
         async with asyncio.timeout(HUB_TIMEOUT_S):
             return await call_abandonable(
-                partial(_download, name, token), f"ask the hub for {name}"
+                partial(_download, name, token, revision), f"ask the hub for {name}"
             )
     except TimeoutError:
         raise TorbizError(
@@ -33,7 +33,7 @@ async def hub_config(name: str, token: str = "") -> dict[str, Any]:
         ) from None
 
 
-def _download(name: str, token: str) -> dict[str, Any]:
+def _download(name: str, token: str, revision: str) -> dict[str, Any]:
     from huggingface_hub import get_token, hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -41,10 +41,17 @@ def _download(name: str, token: str) -> dict[str, Any]:
         HfHubHTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
     try:
-        file = hf_hub_download(name, "config.json", etag_timeout=HUB_TIMEOUT_S, token=token or None)
+        file = hf_hub_download(
+            name,
+            "config.json",
+            etag_timeout=HUB_TIMEOUT_S,
+            token=token or None,
+            revision=revision or None,
+        )
         return read_config(Path(file))
     except GatedRepoError as error:
         raise _gated(
@@ -57,6 +64,12 @@ def _download(name: str, token: str) -> dict[str, Any]:
             f"There is no model {name} on the hub, or it is private.",
             remedy="Check the spelling; for a private model set HF_TOKEN.",
             code="model_not_found",
+        ) from error
+    except RevisionNotFoundError as error:
+        raise UsageError(
+            f"{name} has no revision {revision or 'main'} on the hub.",
+            remedy="Give a branch, a tag or a commit that its page at the hub lists.",
+            code="revision_not_found",
         ) from error
     except LocalEntryNotFoundError as error:
         raise TorbizError(

@@ -56,11 +56,12 @@ def known_models(paths: Paths) -> list[ModelInfo]:
 
 
 async def resolve_model(
-    name: str, paths: Paths, *, channel: str = RELEASE, token: str = ""
+    name: str, paths: Paths, *, channel: str = RELEASE, token: str = "", revision: str = ""
 ) -> ModelInfo:
     """The facts of a model by name, folder or hub id, read from its own config.
 
-    `token` is one for the hub, in place of that of the environment. Raises UsageError when the model
+    `token` is one for the hub, in place of that of the environment; `revision` a branch, a tag or a
+    commit there, empty for main. Raises UsageError when the model
     does not exist, needs a licence or a token, or cannot be served by this channel of Petals.
     """
     if name == DEMO_MODEL:
@@ -69,7 +70,7 @@ async def resolve_model(
     if folder is not None:
         found = await asyncio.to_thread(local_info, folder)
     elif _HUB_ID.match(name):
-        found = await _hub_info(name, token)
+        found = await _hub_info(name, token, revision)
     else:
         raise UsageError(
             f"There is no model {name!r}.",
@@ -81,9 +82,9 @@ async def resolve_model(
     return found
 
 
-async def _hub_info(name: str, token: str) -> ModelInfo:
+async def _hub_info(name: str, token: str, revision: str) -> ModelInfo:
     """What the model's own config says, and what the catalogue knows besides."""
-    built = read_architecture(name, await hub_config(name, token))
+    built = read_architecture(name, await hub_config(name, token, revision))
     known = next((model.info() for model in PUBLISHED if model.name == name), None)
     return replace(
         known or ModelInfo(name, name, built.family, built.num_blocks),

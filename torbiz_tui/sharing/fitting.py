@@ -12,8 +12,8 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text
 from torbiz_tui.hardware import Hardware, look
 from torbiz_tui.paths import Paths
-from torbiz_tui.sharing.refusals import DOES_NOT_FIT
 from torbiz_tui.sharing.petals_options import value_of
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.threads import call_abandonable
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from torbiz_tui.swarm_map.monitor import Looking, SwarmEvent
+from torbiz_tui.swarm_map.snapshot import Snapshot
 
 
 class ScriptedMonitor:
@@ -14,12 +15,13 @@ class ScriptedMonitor:
     def __init__(self, *events: SwarmEvent | None) -> None:
         self._events = events
         self.models: list[str] = []
+        self.last: Snapshot | None = None
         self.closed = 0
 
     async def watch(self, model: str, period_s: float = 5.0) -> AsyncGenerator[SwarmEvent, None]:
         self.models.append(model)
         try:
-            yield Looking("importing")
+            yield Looking("importing", "192.0.2.7:31337", self.last)
             for event in self._events:
                 if event is None:
                     await asyncio.Event().wait()

@@ -84,6 +84,7 @@ def test_watching_prints_each_look_until_it_is_interrupted(
     printed = capsys.readouterr()
     lines = [json.loads(line) for line in printed.out.splitlines()]
     assert [line["complete"] for line in lines] == [False, True]
+    assert printed.err.startswith("Looking for the swarm of m at 192.0.2.7:31337…\n")
     assert printed.err.count("The swarm's monitor has ended. Trying again in 2 s.") == 2
     assert monitor.closed
 
@@ -122,16 +123,18 @@ def test_needs_a_model(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None
 def test_on_a_terminal_a_big_swarm_fits_the_screen_and_has_colours(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    watched(monkeypatch, crowd(), crowd(seed=2))
+    watched(monkeypatch, crowd(), crowd(seed=2)).last = crowd(seed=3)
     monkeypatch.setattr("torbiz_tui.commands.swarm.someone_reads", lambda: True)
     monkeypatch.setattr("torbiz_tui.commands.swarm.wants_colours", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     assert main(["swarm", "m", "--watch"]) == 130
-    _before, first, second = capsys.readouterr().out.split("\x1b[H\x1b[2J")
+    _before, last, first, second = capsys.readouterr().out.split("\x1b[H\x1b[2J")
+    assert "As it was" in last
+    assert "\x1b[32m" not in last
     assert "more rows" in first
     assert "\x1b[32m" in first
-    for look in (first, second):
+    for look in (last, first, second):
         lines = re.sub(r"\x1b\[[0-9;]*m", "", look).splitlines()
         assert len(lines) < 24
         assert max(map(cells, lines)) <= 80

@@ -89,3 +89,33 @@ def test_wide_letters_take_two_columns() -> None:
     assert cells("服务器") == 6
     assert fitted("服务器", 5) == "服务…"
     assert fitted("ab", 4, right=True) == "  ab"
+
+
+def test_servers_are_found_by_block_name_or_state_and_few_are_told_of_wholly() -> None:
+    swarm = snapshot(
+        126,
+        server(1, 0, 40, public_name="Alice", adapters=["owner/lora"], forward_rps=900.0),
+        server(
+            2, 40, 126, public_name="bob", state="joining", next_pings={"Qm" + "x" * 44: 0.0123}
+        ),
+        server(3, 20, 60),
+    )
+    by_block = plain(table(swarm, find=" 45 "))
+    assert by_block[0] == "2 of 3 servers have block 45"
+    assert "…000003" in by_block[2]
+    assert "bob (…000002)" in by_block[3]
+    text = "\n".join(plain(table(swarm, find="ALICE")))
+    assert text.startswith("1 of 3 servers match 'ALICE'")
+    assert "  peer       12D3KooWQzx9000001" in text
+    assert "  tokens/s   in all 12.5, forward 900" in text
+    assert "  adapters   owner/lora" in text
+    assert "…xxxxxx 12 ms" in "\n".join(plain(table(swarm, find="joining")))
+    assert plain(table(swarm, find="nobody"))[0].startswith("0 of 3 servers")
+
+
+def test_the_table_is_sorted_as_one_likes_with_own_servers_first() -> None:
+    swarm = crowd()
+    fastest = plain(table(swarm, order="throughput"))
+    assert fastest[1].startswith("@ ")
+    states = [line[12:23].strip() for line in plain(table(swarm, order="state"))[2:]]
+    assert states == sorted(states, key=["online", "joining", "unreachable", "offline"].index)

@@ -117,6 +117,10 @@ async def test_tells_its_stages_and_looks_and_is_ended_with_the_watching(tmp_pat
     assert isinstance(swarm, Snapshot)
     assert swarm.model == "torbiz-demo"
     assert driver.processes[0].stopped
+    # The next one who watches is shown that until there is a newer look.
+    again = await first_events(ScriptedDriver([None]), 1, tmp_path)
+    assert isinstance(again[0], Looking)
+    assert (again[0].where, again[0].last) == ("192.0.2.7:31337", swarm)
     (command,) = driver.commands
     assert command.script == "run_swarm_monitor.py"
     assert " ".join(command.arguments).endswith(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,39 @@ async def test_the_map_is_drawn_anew_with_each_look(
         await pilot.press("escape")
         await until_shown(pilot, "Stop sharing")
         await until(pilot, lambda: monitor.closed, "the monitor's end")
+
+
+async def test_says_at_once_what_it_does_and_shows_how_the_swarm_was(
+    services: FakeServices, monitor: SentMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torbiz_tui.screens.swarm._SAID_AFTER_S", 0.0)
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_map(pilot, monitor)
+        await until_shown(pilot, "Looking for the swarm of torbiz-demo.", "whom to ask… 0 s")
+        last = snapshot(8, server(1, 0, 8), looked_at=time.time() - 90)
+        monitor.queue.put_nowait(Looking("connecting", "192.0.2.7:31337"))
+        await until_shown(pilot, "the swarm of torbiz-demo at 192.0.2.7:31337.", "Connecting")
+        monitor.queue.put_nowait(Looking("looking", "192.0.2.7:31337", last))
+        await until_shown(pilot, "As it was 1 min 3", "Whole: all 8 blocks", "Looking up")
+        monitor.queue.put_nowait(snapshot(8, server(1, 0, 4), looked_at=time.time()))
+        await until_shown(pilot, "As it was 0 s ago.", "Nobody serves 4–7.")
+
+
+async def test_who_has_a_block_is_found(services: FakeServices, monitor: SentMonitor) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_map(pilot, monitor)
+        monitor.queue.put_nowait(crowd())
+        await until_shown(pilot, "block     0")
+        await pilot.press("slash", "5")
+        await until_shown(pilot, "of 200 servers have block 5")
+        monitor.queue.put_nowait(crowd())
+        await pilot.press("enter", "s")
+        await until_shown(pilot, "of 200 servers have block 5", "sorted by throughput")
+        await pilot.press("escape")
+        await until_gone(pilot, "have block 5")
+        await until_shown(pilot, "Swarm of torbiz-demo", "block     0")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (40, 12)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torbiz_tui.catalogue import ModelInfo, known_models, resolve_model
@@ -16,6 +16,8 @@ from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.naming import called_in_swarm
+from torbiz_tui.private_swarms.peer_address import read_peer, whole_peers
+from torbiz_tui.swarm_map.last_looks import LastLooks
 from torbiz_tui.swarm_map.snapshot import BadSnapshotError, Snapshot, read_snapshot
 
 PERIOD_S = 5.0
@@ -40,9 +42,14 @@ STAGE_TITLES = {
 
 @dataclass(frozen=True)
 class Looking:
-    """The monitor is not as far as to tell something; `stage` is a key of STAGE_TITLES."""
+    """The monitor is not as far as to tell something; `stage` is a key of STAGE_TITLES.
+
+    `where` says in words which swarm is asked, `last` how it was when it was last looked at.
+    """
 
     stage: str
+    where: str = field(default="", compare=False)
+    last: Snapshot | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class SwarmMonitor:
         self._paths = paths
         self._config = config
         self._find_peers = find_peers
+        self._looks = LastLooks(paths)
 
     def at(
         self, peers: tuple[str, ...] | None, model: str = "", dht_prefix: str = ""
@@ -139,19 +147,40 @@ class SwarmMonitor:
     async def _run(self, info: ModelInfo, period_s: float) -> AsyncGenerator[SwarmEvent, None]:
         """One monitor to its end, which is always an error."""
         peers = await self._find_peers(info)
+        known = info.name, info.dht_prefix, peers
+        last = await asyncio.to_thread(self._looks.find, *known)
+        where = _where(peers)
+        looked: Mapping[str, Any] | None = None
         process = await self._driver.spawn(monitor_command(info, peers, period_s))
         try:
-            yield Looking("importing")
+            yield Looking("importing", where, last)
             messages = process.messages()
             while (message := await _next(messages, period_s + _SILENCE_S)) is not None:
                 event = _read(message, info.name)
                 if isinstance(event, Trouble) and message.get("fatal"):
                     raise event.error
+                if isinstance(event, Snapshot) and not event.alone:
+                    looked = message
+                if isinstance(event, Looking):
+                    event = replace(event, where=where, last=last)
                 if event is not None:
                     yield event
             raise await _ended(process)
         finally:
             await process.stop(_STOP_GRACE_S)
+            if looked is not None:
+                await asyncio.to_thread(self._looks.keep, *known, looked)
+
+
+def _where(peers: tuple[str, ...] | None) -> str:
+    """Which swarm is asked, for people."""
+    if peers is None:
+        return "the public swarm"
+    places = list(
+        dict.fromkeys(f"{one.host}:{one.port}" for one in map(read_peer, whole_peers(peers)))
+    )
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{places[0]}{more}" if places else "the private swarm"
 
 
 async def _next(messages: AsyncIterator[dict[str, Any]], limit_s: float) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torbiz_tui.swarm_map.coverage import Coverage, cover, ranges_text
+from torbiz_tui.swarm_map.filtering import matches
 from torbiz_tui.swarm_map.rows import Row, fitted, merged, wrapped
 from torbiz_tui.swarm_map.snapshot import Snapshot, State, SwarmServer
 
@@ -62,8 +63,13 @@ class Scale:
         return range(first, min(first + self.per_column, self.num_blocks))
 
 
-def picture(snapshot: Snapshot, width: int = 80, *, most_lanes: int = 16) -> list[Row]:
-    """The picture in rows of at most `width` columns (NARROWEST at least)."""
+def picture(
+    snapshot: Snapshot, width: int = 80, *, most_lanes: int = 16, find: str = ""
+) -> list[Row]:
+    """The picture in rows of at most `width` columns (NARROWEST at least).
+
+    `find` leaves only lanes of servers that `matches` finds.
+    """
     width = max(width, NARROWEST)
     coverage = cover(snapshot)
     scale = Scale(snapshot.num_blocks, width - _LABEL)
@@ -71,7 +77,8 @@ def picture(snapshot: Snapshot, width: int = 80, *, most_lanes: int = 16) -> lis
     rows.append(_ruler(scale))
     rows.append((("servers".ljust(_LABEL), "dim"), *_strip(coverage, scale)))
     rows += _own_strip(snapshot, scale)
-    rows += _lanes(snapshot, scale, most_lanes)
+    others = [one for one in snapshot.servers if not one.own and matches(one, find)]
+    rows += _lanes(others, scale, most_lanes)
     if scale.per_column > 1:
         least = f"One column is {scale.per_column} blocks; the strip counts the least served."
         rows += wrapped(least, width, "dim")
@@ -150,8 +157,7 @@ def _own_strip(snapshot: Snapshot, scale: Scale) -> list[Row]:
     return [(("yours".ljust(_LABEL), "own"), *line)]
 
 
-def _lanes(snapshot: Snapshot, scale: Scale, most: int) -> list[Row]:
-    others = [server for server in snapshot.servers if not server.own]
+def _lanes(others: Sequence[SwarmServer], scale: Scale, most: int) -> list[Row]:
     if len(others) <= min(_NAMED_LANES, most):
         return [
             ((fitted(server.short_id, _LABEL - 1) + " ", "dim"), *_line([server], scale))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from torbiz_tui.swarm_map.filtering import matches, meaning
 from torbiz_tui.swarm_map.picture import NARROWEST
-from torbiz_tui.swarm_map.rows import Row, cells, fitted
+from torbiz_tui.swarm_map.rows import Row, cells, fitted, wrapped
 from torbiz_tui.swarm_map.snapshot import Snapshot, State, SwarmServer
 
 _STYLES = {
@@ -64,6 +67,7 @@ _COLUMNS = (
     _Column("state", 11, lambda server: server.state.value),
     _Column("tok/s", 6, lambda server: _rate(server.throughput), right=True),
     _Column("infer/s", 7, lambda server: _rate(server.inference_rps), 3, right=True),
+    _Column("fwd/s", 6, lambda server: _rate(server.forward_rps), 8, right=True),
     _Column("net/s", 6, lambda server: _rate(server.network_rps), 6, right=True),
     _Column("cache", 6, _cache, 5, right=True),
     _Column("numbers", 13, _numbers, 7),
@@ -72,20 +76,79 @@ _COLUMNS = (
 )
 _NAME = 16
 """Columns for the name at least."""
+# Of so few servers all is told.
+_DETAILED = 3
+_TITLE = 13
+ORDERS = ("blocks", "throughput", "state", "name")
+"""By what the rows may be sorted; own servers always come first."""
 
 
-def table(snapshot: Snapshot, width: int = 80) -> list[Row]:
-    """The table: a heading, then a row for each server, own ones first, marked with `@`."""
+def table(
+    snapshot: Snapshot, width: int = 80, *, find: str = "", order: str = ORDERS[0]
+) -> list[Row]:
+    """The table: a heading, then a row for each server, own ones first, marked with `@`.
+
+    `find` leaves only servers that `matches` finds, and says all of these when they are few.
+    """
     width = max(width, NARROWEST)
     columns = _chosen(width)
     taken = 2 + sum(column.width + 1 for column in columns)
     titles = _line((column.title for column in columns), columns)
     rows: list[Row] = [((f"  {titles} {fitted('server', width - taken).rstrip()}", "dim"),)]
-    for server in sorted(snapshot.servers, key=lambda server: not server.own):
+    found = [server for server in snapshot.servers if matches(server, find)]
+    if find:
+        text = f"{len(found)} of {len(snapshot.servers)} servers {meaning(find)}"
+        rows = [*wrapped(text, width, "" if found else "bad"), *rows]
+    for server in sorted(found, key=lambda server: (not server.own, _ORDERS[order](server))):
         values = _line((column.value(server) for column in columns), columns)
         name = _name(server, width - taken)
         mark, style = ("@ ", "own") if server.own else ("  ", _STYLES[server.state])
         rows.append(((mark + values + " " + name, style),))
+    if find and len(found) <= _DETAILED:
+        rows += [row for server in found for row in ((), *details(server, width))]
+    return rows
+
+
+_ORDERS: dict[str, Callable[[SwarmServer], Any]] = {
+    "blocks": lambda server: (server.start, -server.end),
+    "throughput": lambda server: -(server.throughput or 0.0),
+    "state": lambda server: list(State).index(server.state),
+    "name": lambda server: (not server.public_name, server.public_name.casefold()),
+}
+
+
+def details(server: SwarmServer, width: int = 80) -> list[Row]:
+    """All that a server announces, a fact a line; what it does not say is left out."""
+    rates = (
+        ("in all", server.throughput),
+        ("inference", server.inference_rps),
+        ("forward", server.forward_rps),
+        ("network", server.network_rps),
+    )
+    pings = [f"…{peer[-6:]} {1000 * seconds:.0f} ms" for peer, seconds in server.next_pings]
+    until = time.strftime("%H:%M:%S", time.localtime(server.expires_at))
+    facts = (
+        ("name", server.public_name),
+        ("peer", server.peer_id),
+        ("blocks", f"{_blocks(server)}, {server.state.value}"),
+        (
+            "tokens/s",
+            ", ".join(f"{name} {_rate(rate)}" for name, rate in rates if rate is not None),
+        ),
+        ("cache left", f"{_cache(server)} tokens" if server.cache_tokens_left is not None else ""),
+        ("numbers", _numbers(server)),
+        ("adapters", ", ".join(server.adapters)),
+        ("version", server.version),
+        ("reached", {True: "by relay", False: "directly", None: ""}[server.using_relay]),
+        ("pings", ", ".join(pings)),
+        ("announced", f"until {until}" if server.expires_at else ""),
+    )
+    rows: list[Row] = []
+    for title, text in facts:
+        if text:
+            lines = wrapped(text, width - _TITLE, indent="")
+            titles = [f"  {title}".ljust(_TITLE), *[" " * _TITLE] * (len(lines) - 1)]
+            rows += [((lead, "dim"), *line) for lead, line in zip(titles, lines, strict=True)]
     return rows
 
 

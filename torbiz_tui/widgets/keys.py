@@ -95,6 +95,7 @@ SHARE = [
 
 SWARM = [
     _key("swarm.look", "r", "look", "Look again", "Start the monitor anew", show=True),
+    _key("swarm.find", "slash", "find", "Find", "Find servers, or who has a block", show=True),
     _key("swarm.close", "escape,q,f9", "close_map", "Close", "Close the map", show=True),
 ]
 
@@ -104,6 +105,8 @@ SWARM_READING = [
     _key("swarm.page_down", "pagedown,space,ctrl+d", "page(1)", "Page down", "One page down"),
     _key("swarm.page_up", "pageup,b,ctrl+u", "page(-1)", "Page up", "One page up"),
     _key("swarm.top", "g,home", "top", "Top", "To the picture"),
+    _key("swarm.table", "t", "table", "Table", "To the table of servers"),
+    _key("swarm.order", "s", "order", "Sort", "Sort the table by something else"),
     _key("swarm.end", "G,end", "end", "End", "To the last server"),
 ]
 

@@ -65,6 +65,16 @@ def hosting(tmp_path: Path, program: Program, petals_python: Path) -> Iterator[P
     program.call("stop", "--now", "--environment", "native")
 
 
+def test_a_hub_out_of_reach_is_said_at_once_and_once(program: Program, hub: HubServer) -> None:
+    hub.close()
+    told = program.share(MODEL)
+    assert told.returncode == 1
+    assert told.stderr.splitlines() == [
+        f"torbiz-tui: The model hub cannot be reached, and {MODEL} is not in the cache.",
+        "  Check the network (HF_ENDPOINT, proxies), then try again.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("model", "token", "words"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 from torbiz_tui.catalogue.local import read_config
 from torbiz_tui.errors import TorbizError, UsageError
+from torbiz_tui.logs.writing import logger
 from torbiz_tui.threads import call_abandonable
 
 HUB_TIMEOUT_S = 10.0
@@ -34,7 +35,7 @@ async def hub_config(name: str, token: str = "", revision: str = "") -> dict[str
 
 
 def _download(name: str, token: str, revision: str) -> dict[str, Any]:
-    from huggingface_hub import get_token, hf_hub_download
+    from huggingface_hub import get_token
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -45,14 +46,7 @@ def _download(name: str, token: str, revision: str) -> dict[str, Any]:
     )
 
     try:
-        file = hf_hub_download(
-            name,
-            "config.json",
-            etag_timeout=HUB_TIMEOUT_S,
-            token=token or None,
-            revision=revision or None,
-        )
-        return read_config(Path(file))
+        return read_config(_file(name, token, revision))
     except GatedRepoError as error:
         raise _gated(
             name, error.response.status_code, has_token=bool(token or get_token())
@@ -93,6 +87,37 @@ def _download(name: str, token: str, revision: str) -> dict[str, Any]:
             remedy="Check the network (HF_ENDPOINT, proxies), then try again.",
             code="hub_unreachable",
         ) from error
+
+
+def _file(name: str, token: str, revision: str) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
+
+    # What it has to say of a request is said by us, once.
+    hub_logging.set_verbosity_error()
+    disable_progress_bars()
+    address = hf_hub_url(name, "config.json", revision=revision or None)
+    reached = True
+    try:
+        get_hf_file_metadata(address, token=token or None, timeout=HUB_TIMEOUT_S)
+    except HfHubHTTPError:
+        # The download tells the refusals apart.
+        pass
+    except Exception as error:  # noqa: BLE001 (the hub's versions use several HTTP libraries)
+        # The download would try five times more.
+        logger("app").info("the hub cannot be reached: %s", type(error).__name__)
+        reached = False
+    file = hf_hub_download(
+        name,
+        "config.json",
+        etag_timeout=HUB_TIMEOUT_S,
+        token=token or None,
+        revision=revision or None,
+        local_files_only=not reached,
+    )
+    return Path(file)
 
 
 def _gated(name: str, status: int, *, has_token: bool) -> UsageError:

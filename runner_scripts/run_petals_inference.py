@@ -70,7 +70,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=whole_number(0, 2**63 - 1))
     add("--request-timeout", type=number(1, 3600), default=10.0, help="seconds, also for a prefill")
     add("--connect-timeout", type=number(0.1, 600), default=2.0, help="seconds")
-    add("--max-retries", type=whole_number(0, 100), default=6, help="after a server failed")
+    # About 18 s in all: the only server of a swarm may just have been started again.
+    add("--max-retries", type=whole_number(0, 100), default=12, help="after a server failed")
     add("--session-idle-timeout", type=number(1, 86400), default=240.0, help="seconds")
     options = parser.parse_args(arguments)
     if options.stream and options.prompt is None:

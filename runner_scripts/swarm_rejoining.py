@@ -25,15 +25,15 @@ class Rejoining:
         self._manager = manager
         self._alone = False
 
-    def look(self, timeout_s: float) -> None:
-        """Join again if we are alone; waits `timeout_s` at most."""
+    def look(self, timeout_s: float) -> bool:
+        """Join again if we are alone, and tell whether we have; waits `timeout_s` at most."""
         peers = [str(peer) for peer in self._manager.config.initial_peers]
         rejoin = functools.partial(rejoin_if_alone, peers=peers, timeout_s=timeout_s)
         try:
             future = self._manager.dht.run_coroutine(rejoin, return_future=True)
             answered = future.result(timeout_s + 0.5)
         except (TimeoutError, concurrent.futures.TimeoutError):
-            return  # the next look tries again
+            return False  # the next look tries again
         except Exception as error:  # what is missing in the swarm has to be told all the same
             answered = 0
             logger.debug("The initial peers cannot be asked: %r", error)
@@ -44,6 +44,7 @@ class Rejoining:
         elif not self._alone:
             self._alone = True
             logger.warning("No peer of the swarm is known any more: its initial peers are asked")
+        return bool(answered)
 
 
 async def rejoin_if_alone(

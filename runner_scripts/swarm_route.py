@@ -100,12 +100,17 @@ class SwarmRoute:
         if self._out and self._run(self._probe_out(), never, PROBE_TIMEOUT_S + 0.5):
             self._wait_until_updated(never, REFRESH_TIMEOUT_S)
         total = len(self._manager)
+        joined = False
         while True:
             try:
                 spans = self.spans(0, total, log=False)
             except ChatError as error:
-                self._rejoining.look(PROBE_TIMEOUT_S)
+                before, joined = joined, self._rejoining.look(PROBE_TIMEOUT_S)
                 self._update()  # for the next look
+                if joined and not before:
+                    # Who asks now must not be told what was so while we were alone.
+                    self._wait_until_updated(never, REFRESH_TIMEOUT_S)
+                    continue
                 ranges = tuple((first, end) for first, end in error.missing or ())
                 return Route(total, missing=ranges)
             dead = self._run(self._find_dead(spans), never, 2 * PROBE_TIMEOUT_S) or []

@@ -12,6 +12,7 @@ from tests.app.seeing import screen_text, until, until_gone, until_shown
 from tests.private_swarms.peers import peer
 from torbiz_tui.config import Config, SwarmConfig
 from torbiz_tui.inference.events import Hop, Route
+from torbiz_tui.inference.runner_messages import read_error
 from torbiz_tui.inference.service import not_served
 from torbiz_tui.private_swarms.known import KnownSwarms
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
@@ -70,13 +71,18 @@ async def test_of_several_holes_the_largest_is_chosen(services: FakeServices) ->
         assert app.screen.query_one("#blocks", Input).value == "3:6"
 
 
-async def test_who_hosts_already_is_told_to_stop_first(services: FakeServices) -> None:
-    async with app_of(services).run_test(size=(100, 30)) as pilot:
+async def test_who_hosts_already_is_offered_a_restart_with_them(services: FakeServices) -> None:
+    app = app_of(services)
+    async with app.run_test(size=(100, 30)) as pilot:
         services.sharing.become(SERVING)
         services.inference.lead(HALF)
         await until_shown(pilot, "Ctrl+S")
         await pilot.press("ctrl+s")
-        await until_shown(pilot, "This machine hosts one server: stop it (x)")
+        await until_shown(pilot, "Restart with these", "The server goes on as it is until you")
+        assert app.screen.query_one("#blocks", Input).value == "4:8"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Restart the server?", "→ 4:8")
+    assert services.sharing.stopped == 0
 
 
 async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -> None:
@@ -88,6 +94,21 @@ async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -
         await until_shown(pilot, "4–7 via …Wbobby")
         await pilot.press(*"go", "enter")
         await until_shown(pilot, "12.3")
+
+
+async def test_also_that_of_an_answer_that_lost_its_server(services: FakeServices) -> None:
+    services.inference.error = read_error(
+        {"code": "missing_blocks", "message": "Nobody.", "missing": [[4, 8]]}, "torbiz-demo", 8
+    )
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.inference.lead(WHOLE)
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Petals is a swarm.", "✗ Nobody serves blocks 4–7 of torbiz-demo")
+        await until_shown(pilot, "The others of its 8 blocks are online.")
+        services.inference.lead(HALF)
+        services.inference.lead(WHOLE)
+        await until_gone(pilot, "✗ Nobody serves blocks 4–7")
 
 
 async def test_no_swarm_is_a_state_until_this_machine_serves(services: FakeServices) -> None:

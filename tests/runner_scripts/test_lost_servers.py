@@ -75,8 +75,7 @@ def runner(petals_python: Path, tiny_model: TinyModel, swarm: Swarm) -> Iterator
         petals_python,
         tiny_model,
         swarm.servers["head"].address,
-        "--request-timeout",
-        str(REQUEST_TIMEOUT_S),
+        *("--request-timeout", str(REQUEST_TIMEOUT_S), "--max-retries", "6"),
     )
     try:
         process.until(lambda event: event.get("stage") == "ready")

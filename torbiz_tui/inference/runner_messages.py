@@ -145,12 +145,22 @@ def read_error(message: Facts, model: str, num_blocks: int) -> TorbizError:
     code = str(message.get("code", "internal"))
     what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
     if code == "missing_blocks":
-        return not_served(model, what, _ranges(message.get("missing")), num_blocks)
+        missing = _ranges(message.get("missing"))
+        return not_served(model, _what_is_there(missing, num_blocks) or what, missing, num_blocks)
     why, remedy = (sanitize_line(str(message.get(name) or "")) for name in ("why", "remedy"))
     error = TorbizError(
         what, why=why, remedy=remedy or _REMEDIES.get(code, "Ask again."), code=code
     )
     return with_known(error, (what, why), Place.CHAT)
+
+
+def _what_is_there(missing: Ranges, num_blocks: int) -> str:
+    """What is not said by the blocks that are missing; empty where the model is not known."""
+    if not missing or not num_blocks:
+        return ""
+    if missing == ((0, num_blocks),):
+        return "None of its blocks is online."
+    return f"The others of its {num_blocks} blocks are online."
 
 
 def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) -> NotServedError:

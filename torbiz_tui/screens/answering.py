@@ -203,7 +203,7 @@ class AnsweringScreen(ModeScreen):
         self._not_served = error
         # What is looked for, and will be until it is found, is said by the line of the route.
         self.warming(StageChanged(""))
-        self._tell(error)
+        self.tell_not_served(error, again=False)
 
     def hindered(self, error: NotServedError) -> None:
         """Nobody serves the model: say so, and how it can be mended."""
@@ -213,8 +213,11 @@ class AnsweringScreen(ModeScreen):
             line.problem = f"{error.what} {SHARE_KEY} shares it."
         self.refresh_bindings()
 
-    def _tell(self, error: NotServedError, *, again: bool = False) -> None:
-        """Show it once; a message that was closed comes back only with other blocks."""
+    def tell_not_served(self, error: NotServedError, *, again: bool = True) -> None:
+        """Show it until somebody serves the blocks.
+
+        Without `again`, a message that was closed comes back only with other blocks.
+        """
         if again or self._told is None or self._told.missing != error.missing:
             self.notice.show_error(error)
             self._told, self._told_text = error, self.notice.text
@@ -245,7 +248,7 @@ class AnsweringScreen(ModeScreen):
         route = self.services.inference.route
         if self._not_served is None or route is None or route.complete:
             return False
-        self._tell(self._not_served, again=True)
+        self.tell_not_served(self._not_served)
         return True
 
     @property

@@ -134,6 +134,8 @@ class TalkingScreen(AnsweringScreen):
         asked = talk.chat.conversation.model == self.services.inference.model
         if talk is self.talk and error.code == PICKLED and self.is_current and asked:
             self._ask_about_pickled(talk, error)
+        elif talk is self.talk and isinstance(error, NotServedError):
+            self.tell_not_served(error)
         elif talk is self.talk:
             self.notice.show_error(error)
         else:

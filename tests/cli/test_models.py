@@ -12,6 +12,7 @@ import pytest
 
 from torbiz_tui.cli import main
 from torbiz_tui.commands import models
+from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import Gpu, Hardware
 
 Capture = pytest.CaptureFixture[str]
@@ -130,6 +131,21 @@ def test_a_model_of_the_main_branch_is_described_and_not_refused(
     (tmp_path / "config.json").write_text(json.dumps(scaled))
     assert main(["models", str(tmp_path)]) == 0
     assert "needs       the main branch of Petals\n" in capsys.readouterr().out
+
+
+def test_without_the_hub_the_catalogue_has_the_facts(
+    home: Path, machine: UseMachine, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    async def unreachable(*_arguments: object) -> dict[str, object]:
+        raise TorbizError("The model hub cannot be reached.", code="hub_unreachable")
+
+    monkeypatch.setattr("torbiz_tui.catalogue.resolving.hub_config", unreachable)
+    assert main(["models", "petals-team/StableBeluga2"]) == 0
+    captured = capsys.readouterr()
+    assert "type        llama, 80 blocks, 69B parameters" in captured.out
+    assert "The model hub cannot be reached. These are the facts of the catalogue." in captured.err
+    assert main(["models", "acme/unknown"]) == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_not_known_of_the_machine_is_said(

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from torbiz_tui.catalogue.hub import HUB_TIMEOUT_S
     from torbiz_tui.catalogue.local import check_model_files, local_info
     from torbiz_tui.catalogue.model_info import DEMO_MODEL, ModelInfo
-    from torbiz_tui.catalogue.resolving import demo_info, known_models, resolve_model
+    from torbiz_tui.catalogue.resolving import (
+        demo_info,
+        known_models,
+        published_models,
+        resolve_model,
+    )
 
 __all__ = [
     "DEMO_MODEL",
@@ -25,6 +30,7 @@ __all__ = [
     "demo_info",
     "known_models",
     "local_info",
+    "published_models",
     "read_architecture",
     "resolve_model",
 ]
@@ -41,6 +47,7 @@ __getattr__ = lazily(
         "check_model_files": "local",
         "demo_info": "resolving",
         "known_models": "resolving",
+        "published_models": "resolving",
         "local_info": "local",
         "read_architecture": "architecture",
         "resolve_model": "resolving",

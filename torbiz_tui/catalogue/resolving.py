@@ -52,7 +52,12 @@ def known_models(paths: Paths) -> list[ModelInfo]:
         # What cannot be served is refused with its reason when it is chosen by name.
         with contextlib.suppress(TorbizError):
             found.append(describe())
-    return found + [model.info() for model in PUBLISHED]
+    return found + published_models()
+
+
+def published_models() -> list[ModelInfo]:
+    """Models of the hub with the facts of their published configs, which no network is asked for."""
+    return [model.info() for model in PUBLISHED]
 
 
 async def resolve_model(
@@ -85,7 +90,7 @@ async def resolve_model(
 async def _hub_info(name: str, token: str, revision: str) -> ModelInfo:
     """What the model's own config says, and what the catalogue knows besides."""
     built = read_architecture(name, await hub_config(name, token, revision))
-    known = next((model.info() for model in PUBLISHED if model.name == name), None)
+    known = next((model for model in published_models() if model.name == name), None)
     return replace(
         known or ModelInfo(name, name, built.family, built.num_blocks),
         model_type=built.family,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 
 from torbiz_tui.assembly import Services
-from torbiz_tui.catalogue import MAIN, ModelInfo, known_models, resolve_model
+from torbiz_tui.catalogue import MAIN, ModelInfo, known_models, published_models, resolve_model
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import (
     PROGRAM,
@@ -20,6 +20,7 @@ from torbiz_tui.commands.output import (
 from torbiz_tui.errors import ExitCode, TorbizError
 from torbiz_tui.fit import Fit, Place, block_bytes, configured_fit, configured_place, memory_text
 from torbiz_tui.hardware import Hardware, look
+from torbiz_tui.paths import Paths
 from torbiz_tui.threads import call_abandonable
 
 
@@ -34,7 +35,7 @@ def run(call: Call) -> int:
         if call.options.name is None:
             models = await asyncio.to_thread(known_models, paths)
         else:
-            models = [await resolve_model(call.options.name, paths, channel=MAIN)]
+            models = [await _described(call.options.name, paths)]
         machine = await looking
         place = _place(services, machine)
         fits = [(model, configured_fit(services.config, model, place)) for model in models]
@@ -52,6 +53,18 @@ def run(call: Call) -> int:
         return ExitCode.OK
 
     return call.run(show, create=False)
+
+
+async def _described(name: str, paths: Paths) -> ModelInfo:
+    """The facts of a model; those of the catalogue where the hub cannot be asked."""
+    try:
+        return await resolve_model(name, paths, channel=MAIN)
+    except TorbizError as error:
+        known = next((one for one in published_models() if one.name == name), None)
+        if error.code != "hub_unreachable" or known is None:
+            raise
+        tell(f"{PROGRAM}: {error.what} These are the facts of the catalogue.")
+        return known
 
 
 def _place(services: Services, machine: Hardware) -> Place:

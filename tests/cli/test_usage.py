@@ -86,7 +86,9 @@ class _TerminalStream(io.StringIO):
 def test_the_app_needs_a_terminal(
     monkeypatch: pytest.MonkeyPatch, elsewhere: str, said: str
 ) -> None:
-    streams = {name: _TerminalStream() for name in ("stdin", "stdout", "stderr")}
+    streams: dict[str, io.StringIO] = {
+        name: _TerminalStream() for name in ("stdin", "stdout", "stderr")
+    }
     streams[elsewhere] = io.StringIO()
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)

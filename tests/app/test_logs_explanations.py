@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.app.conftest import app_of
-from tests.app.fakes import FakeInventory, FakeServices
+from tests.app.fakes import SPEC, FakeInventory, FakeServices
 from tests.app.logs_seen import CHAT, MEMORY, timed, write
 from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.inference.events import Hop, Route
@@ -49,18 +49,20 @@ async def test_fewer_blocks_are_a_key_away(services: FakeServices) -> None:
         await until_shown(pilot, "do not fit into memory. Share fewer blocks.")
 
 
-async def test_while_it_hosts_the_form_is_named_and_how_to_get_to_it(
+async def test_while_it_hosts_the_form_opens_over_the_server(
     services: FakeServices,
 ) -> None:
     write(services, timed(2, MEMORY, "ERROR"))
     app = app_of(services, "logs")
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "!2026-03-05")
-        services.sharing.become(SharingState(phase=Phase.SERVING))
+        services.sharing.become(SharingState(phase=Phase.SERVING, spec=SPEC))
         await pilot.press("enter")
         await until_shown(pilot, "Share fewer blocks")
         await pilot.press("enter")
-        await until_shown(pilot, "as soon as the server is stopped (x)")
+        await until_shown(pilot, "Restart with these", "Share fewer blocks. The server goes on")
+        assert app.focused is not None
+        assert app.focused.id == "blocks"
 
 
 async def test_missing_blocks_are_chosen_on_share(services: FakeServices) -> None:

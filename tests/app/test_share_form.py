@@ -180,6 +180,53 @@ async def test_the_rarer_settings_are_a_key_away_and_all_fit(services: FakeServi
     ]
 
 
+@pytest.mark.usefixtures("with_llama")
+async def test_when_it_pauses_is_chosen_and_holds_for_a_restart(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "torbiz-demo  (8 blocks", "20% kept back")
+        await pilot.press("ctrl+o", "tab", *["backspace"] * 2, *"30")
+        await until_shown(pilot, "30% kept back", "Percent of the free memory that is left")
+        await pilot.press("tab", *"22-7", "ctrl+s")
+        await until_shown(pilot, "✗ Accepted is hours such as 22:00-07:00, or nothing.")
+        await pilot.press(*["backspace"] * 4, *"22:00-07:00", "tab")
+        await until_shown(pilot, "What it does while this machine runs on its battery.")
+        await pilot.press("enter", "down", "enter", "tab", *"40", "tab", "enter", "down", "enter")
+        await until_shown(pilot, "at 22:00-07:00, not on battery, ", "stays ended")
+        await until_gone(pilot, "✗")
+        app.screen.query_one("#petals_options", Input).value = "num_handlers=x"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ num_handlers")
+        app.screen.query_one("#petals_options", Input).value = "num_handlers=3"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: services.sharing.started, "started")
+        request = services.sharing.started[0]
+        wanted = {
+            "hours": "22:00-07:00",
+            "mains_only": True,
+            "pause_when_busy": 40,
+            "reserve_percent": 30,
+            "restart_on_crash": False,
+            "petals_options": ("num_handlers=3",),
+        }
+        assert request == replace(services.sharing.request, **wanted)  # type: ignore[arg-type]
+        # Found again by an app that did not start it, and while it pauses.
+        spec = replace(SPEC, **{**wanted, "public_name": "ada"})  # type: ignore[arg-type]
+        pausing = "it serves at 22:00-07:00 only"
+        state = SharingState(phase=Phase.STARTING, stage=Stage.LAUNCHING, spec=spec, pauses=pausing)
+        services.sharing.become(state)
+        await until_shown(pilot, f"Paused: {pausing}", "goes on by itself at 22:00. e changes")
+        await pilot.press("e")
+        await until_shown(pilot, "Restart with these", "as ada")
+        assert app.focused is not None
+        assert app.focused.id == "hours"
+        await pilot.press(*"23:00-07:00", "ctrl+s")
+        await until_shown(pilot, "· hours 22:00-07:00 → 23:00-07:00")
+        await pilot.press("escape", "escape")
+        services.sharing.become(replace(SERVING, spec=spec))
+        await until_shown(pilot, "Pauses", "outside of 22:00-07:00, on the battery, while others")
+
+
 async def test_a_typed_token_is_hidden_and_goes_to_the_start_alone(
     services: FakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,27 @@ async def test_a_server_that_a_known_problem_ended_offers_what_mends_it(
         await until_shown(pilot, "do not fit into memory. Share fewer blocks.")
 
 
+async def test_a_warning_of_a_server_that_serves_opens_the_restart_at_its_field(
+    services: FakeServices,
+) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        state = SharingState(phase=Phase.SERVING, stage=Stage.SERVING, spec=SPEC)
+        services.sharing.become(take_line(state, "Detected a NAT or a firewall"))
+        await until_shown(pilot, "! This server is reached through relays.")
+        await pilot.press("f5")
+        await until_shown(pilot, "Announce in the form of Share", "Share with other settings")
+        await pilot.press("enter")
+        await until_shown(pilot, "Restart with these", "Give the outer address and port")
+        assert app.focused is not None
+        assert app.focused.id == "announce"
+        # One that is about to end has no settings to change.
+        services.sharing.become(SharingState(phase=Phase.STOPPING, spec=SPEC))
+        await until_shown(pilot, "Stopping torbiz-demo")
+    assert services.sharing.stopped == 0
+
+
 async def test_damaged_packages_are_installed_anew_on_setup(services: FakeServices) -> None:
     stack = step("petals", "Petals and its stack")(CheckResult.ready("all there"))
     made = fake_services(services.paths.home, stack)

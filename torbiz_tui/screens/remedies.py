@@ -36,6 +36,18 @@ _FIELDS = {
     Action.NEW_SWARM: ("swarm", "A new private swarm is chosen."),
     Action.REPLACE_CONTAINER: ("start", "Starting asks before the other container is removed."),
 }
+# Other settings are meant by each symptom: those that have a field of their own.
+_SETTINGS = {
+    "address_invalid": ("peers", "Give the address again."),
+    "attention_cache_full": ("cache_tokens", "Choose a larger attention cache."),
+    "behind_nat": ("announce", "Give the outer address and port of the router."),
+    "bitsandbytes_without_gpu": ("quantization", "Choose none."),
+    "blocks_not_given": ("blocks", "Give a number of blocks."),
+    "bridge_address": ("announce", "Give this machine's own address."),
+    "float16_on_cpu": ("torch_dtype", "Choose auto, float32 or bfloat16."),
+    "not_reachable": ("announce", "Give the outer address and port of the router."),
+    "rebalancing": ("blocks", "Give exact blocks, such as 0:8, to keep them."),
+}
 
 
 def can_do(action: Action, services: Services) -> bool:
@@ -111,6 +123,6 @@ async def _on_share(screen: Screen[Any], services: Services, told: Explanation) 
     elif told.action is Action.RESTART:
         share.prepare("start", f"{told.title} Start it again here.")
     else:
-        field, what = _FIELDS[told.action]
+        field, what = _SETTINGS.get(told.symptom.id, _FIELDS[told.action])
         swarm = "new" if told.action is Action.NEW_SWARM else ""
         share.prepare(field, f"{told.title} {what}", swarm=swarm)

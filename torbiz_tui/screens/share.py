@@ -14,7 +14,7 @@ from textual.widgets import Button
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import as_torbiz_error
 from torbiz_tui.screens.question import QuestionScreen
-from torbiz_tui.screens.starting import StartingScreen
+from torbiz_tui.screens.restarting import RestartingScreen
 from torbiz_tui.sharing.state import Phase
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.share_form import ShareForm
@@ -22,15 +22,13 @@ from torbiz_tui.widgets.sharing_panel import SharingPanel
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
-    from torbiz_tui.environments.base import ServerSpec
-    from torbiz_tui.sharing.request import ShareRequest
     from torbiz_tui.sharing.state import SharingState
     from torbiz_tui.troubleshooting.symptom import Explanation
 
 _TICK_S = 1.0
 
 
-class ShareScreen(StartingScreen):
+class ShareScreen(RestartingScreen):
     """A form while nothing is shared, otherwise the server as it is."""
 
     MODE = "share"
@@ -44,8 +42,6 @@ class ShareScreen(StartingScreen):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._filled_from: ServerSpec | None = None
-        self._editing = False
         self._form_shown = True
         self._shown_phase: Phase | None = None
         self._shown_problem: Explanation | None = None
@@ -75,10 +71,10 @@ class ShareScreen(StartingScreen):
         if state.phase is not self._shown_phase:
             # A server that comes to serve is no reason to leave the form.
             serves_now = (self._shown_phase, state.phase) == (Phase.STARTING, Phase.SERVING)
-            self._editing = self._editing and serves_now
-            if state.active and not self._editing:
+            self.editing = self.editing and serves_now
+            if state.active and not self.editing:
                 self.notice.close()
-        show_form = state.phase is Phase.STOPPED or self._editing
+        show_form = state.phase is Phase.STOPPED or self.editing
         failed_now = state.phase is Phase.FAILED and self._shown_phase is Phase.STARTING
         changed = panel.display == show_form or state.phase is not self._shown_phase
         self._tell_what_the_form_hides(state)
@@ -139,32 +135,24 @@ class ShareScreen(StartingScreen):
 
     @work(group="offer", exclusive=True, exit_on_error=False)
     async def offer(self, model: str, blocks: str, reason: str) -> None:
-        """Fill in a model and blocks of it, and say why."""
+        """Fill in a model and blocks of it, and say why; a server that runs goes on meanwhile."""
         await self.loaded.wait()
-        form = self.query_one(ShareForm)
-        form.choose(model, blocks)
-        if self.services.sharing.state.phase is Phase.FAILED:
-            self._edit()
-        if form.display:
+        note = self.open_form()
+        self.form.choose(model, blocks)
+        if self.form.display:
             self.query_one("#start").focus()
-        else:
-            reason += " This machine hosts one server: stop it (x) to share these instead."
-        self.notice.show_text(reason)
+        self.notice.show_text(f"{reason}{note}")
 
     @work(group="offer", exclusive=True, exit_on_error=False)
     async def prepare(self, field: str, reason: str, *, swarm: str = "") -> None:
         """Put the keys to a field of the form that has to be changed, and say why."""
         await self.loaded.wait()
-        form = self.query_one(ShareForm)
+        note = self.open_form()
         if swarm:
-            form.choose_swarm(swarm)
-        if self.services.sharing.state.phase is Phase.FAILED:
-            self._edit()
-        if form.display:
-            form.focus_field(field)
-        else:
-            reason += " The form for it is here as soon as the server is stopped (x)."
-        self.notice.show_text(reason)
+            self.form.choose_swarm(swarm)
+        if self.form.display:
+            self.form.focus_field(field)
+        self.notice.show_text(f"{reason}{note}")
 
     # Starting
 
@@ -177,7 +165,7 @@ class ShareScreen(StartingScreen):
         if self.starting:
             return
         if self.services.sharing.state.active:
-            self._check_restart(event.request)
+            self.ask_to_restart(event.request)
         else:
             self.begin(event.request, from_form=True)
 
@@ -219,78 +207,12 @@ class ShareScreen(StartingScreen):
         elif (request := self.form.checked()) is not None:
             self.begin(request, from_form=True)
         else:
-            self._edit()
-
-    # Changing what runs
-
-    @on(Button.Pressed, "#edit")
-    def action_edit(self) -> None:
-        """Open the form as the server was started; it goes on meanwhile."""
-        state = self.services.sharing.state
-        spec = state.spec
-        if spec is not None and spec not in (self._filled_from, self.started_as):
-            request = self.as_it_ran(state)
-            if request is not None:
-                self.form.fill(request, running=state.active)
-            self._filled_from = spec
-        self._edit()
-        if state.phase is Phase.FAILED and state.exit_report is not None:
-            from torbiz_tui.sharing.downloads import download_failure
-
-            failed = download_failure(state.exit_report.last_lines)
-            if failed is not None:
-                self.form.show_error(failed)
-
-    def _edit(self) -> None:
-        self._editing = True
-        self.sharing_changed(self.services.sharing.state)
-
-    @work(group="start", exit_on_error=False)
-    async def _check_restart(self, request: ShareRequest) -> None:
-        """Say what a restart would change, and ask; what cannot be served is refused before."""
-        from torbiz_tui.sharing.changes import changes
-
-        sharing = self.services.sharing
-        try:
-            request = await self.placed(request)
-            await sharing.plan(request, hub_token=self.form.hub_token)
-        except TorbizError as error:
-            self.refused(error)
-            return
-        before = self.as_it_ran(sharing.state)
-        changed = changes(before, request, sharing.state.blocks) if before is not None else []
-        if self.form.hub_token:
-            changed.append("a token for the hub is given")
-        lines = [f"· {each}" for each in changed] or ["Nothing is changed; it only starts anew."]
-        outcome = self._open_requests()
-        asked = f"\n\n{outcome}" if outcome else ""
-
-        def answered(restart: bool | None) -> None:
-            if restart:
-                self._restart(request)
-
-        question = QuestionScreen(
-            "Restart the server?\n\n" + "\n".join(lines) + asked, yes="Restart", no="Go back"
-        )
-        self.app.push_screen(question, answered)
-
-    @work(group="start", exit_on_error=False)
-    async def _restart(self, request: ShareRequest) -> None:
-        """Stop as always, then start with the new settings."""
-        self.starting, self._editing = True, False
-        self.sharing_changed(self.services.sharing.state)
-        try:
-            report = await self.services.sharing.stop()
-            await self.launch(request)
-        finally:
-            self.starting = False
-        if report is not None and report.killed:
-            self.notice.show_error(as_torbiz_error(TorbizError(report.sentence())))
+            self.edit()
 
     def action_dismiss_notice(self) -> None:
         """Close the message; without one, leave the form to the server that runs."""
-        if self._editing and not self.notice.shown:
-            self._editing = False
+        if self.editing and not self.notice.shown:
+            self.editing = False
             self.sharing_changed(self.services.sharing.state)
         else:
             super().action_dismiss_notice()
@@ -303,7 +225,7 @@ class ShareScreen(StartingScreen):
         if self.services.sharing.state.phase is Phase.STOPPING:
             self._stop_at_once()
             return
-        outcome = self._open_requests()
+        outcome = self.open_requests()
         if not outcome:
             self._stop()
             return
@@ -311,19 +233,6 @@ class ShareScreen(StartingScreen):
             f"Stop sharing? {outcome}", yes="Stop sharing", no="Go on"
         )
         self.app.push_screen(question, self._stop_answered)
-
-    def _open_requests(self) -> str:
-        """What becomes of those whom a stop would bother; empty when there is nobody."""
-        opened = self.services.sharing.state.requests_open
-        if self.services.inference.idle_session:
-            # The session of our own conversation stays open between its questions.
-            opened -= 1
-        if opened <= 0:
-            return ""
-        requests = "1 request is" if opened == 1 else f"{opened} requests are"
-        longest = self.services.config.share.drain_s
-        outcome = f"may finish, within {longest:.0f} s" if longest > 0 else "would be cut off"
-        return f"{requests} being answered and {outcome}."
 
     def _stop_answered(self, stop: bool | None) -> None:
         if stop:

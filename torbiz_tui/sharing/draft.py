@@ -125,7 +125,7 @@ def problems_of(draft: ShareDraft, model: ModelInfo | None) -> dict[str, str]:
     if problem := _announce_problem(draft.announce):
         problems["announce"] = problem
     if problem := problem_of(_options(draft.petals_options)):
-        problems["petals_options"] = problem
+        problems["petals_options"] = problem.removeprefix("Petals' options: ")
     return problems
 
 

@@ -22,3 +22,10 @@ def goes_on(spec: ServerSpec, reason: str) -> str:
     if spec.hours and spec.hours in reason:
         return f"It goes on by itself at {spec.hours.partition('-')[0]}."
     return "It goes on by itself as soon as that is over."
+
+
+def setting_of(reason: str) -> str:
+    """The setting that makes a server pause for a reason of its supervisor."""
+    if "battery" in reason:
+        return "mains_only"
+    return "pause_when_busy" if "other programs" in reason else "hours"

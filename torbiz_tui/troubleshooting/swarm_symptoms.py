@@ -96,8 +96,8 @@ SWARM_SYMPTOMS = (
         cause="A router (NAT) or a firewall lets no connections in, and relays did not help. Only"
         " the public swarm asks for this.",
         remedy="Forward TCP port 31337 on the router to this machine, and share with --port 31337"
-        " and share.announce_maddrs: /ip4/YOUR.PUBLIC.ADDRESS/tcp/31337. A private swarm needs"
-        " none of it.",
+        " and --announce-maddr /ip4/YOUR.PUBLIC.ADDRESS/tcp/31337 (Announce in the form of Share)."
+        " A private swarm needs none of it.",
         action=Action.OTHER_SETTINGS,
         places=_SERVER,
         source="petals server/reachability.py, Petals issue 155",
@@ -109,7 +109,8 @@ SWARM_SYMPTOMS = (
         cause="A router (NAT) or a firewall lets no connections in. Relays take a few minutes to"
         " be found and are slow. Only the public swarm asks for this.",
         remedy="Wait. For more speed forward TCP port 31337 on the router to this machine, and"
-        " share with --port 31337 and share.announce_maddrs: /ip4/YOUR.PUBLIC.ADDRESS/tcp/31337.",
+        " share with --port 31337 and --announce-maddr /ip4/YOUR.PUBLIC.ADDRESS/tcp/31337 (Announce in"
+        " the form of Share).",
         severity=Severity.WARNING,
         action=Action.OTHER_SETTINGS,
         places=_SERVER,
@@ -120,13 +121,14 @@ SWARM_SYMPTOMS = (
         title="The container announces an address that only this machine reaches.",
         patterns=_BRIDGE_ADDRESSES,
         cause="It runs in Docker's bridge network and knows only its address there.",
-        remedy="Set share.announce_maddrs to the machine's own address with the same port, and"
-        " publish that port.",
+        remedy="Announce the machine's own address with the same port (--announce-maddr, or Announce"
+        " in the form of Share), and publish that port.",
         remedies={
             Machine.DOCKER_DESKTOP: "Switch on host networking in Docker Desktop (4.34 or later:"
-            " Settings, Resources, Network), or set share.announce_maddrs.",
-            Machine.LINUX: "Use the machine's own network (docker.network: host), or set"
-            " share.announce_maddrs.",
+            " Settings, Resources, Network), or announce this machine's own address"
+            " (--announce-maddr, or Announce in the form of Share).",
+            Machine.LINUX: "Use the machine's own network (docker.network: host), or announce"
+            " its address (--announce-maddr, or Announce in the form of Share).",
         },
         severity=Severity.WARNING,
         action=Action.OTHER_SETTINGS,
@@ -191,7 +193,7 @@ SWARM_SYMPTOMS = (
         patterns=("attention cache is full", "AllocationFailed"),
         cause="Every open session holds its part of the attention cache until it is closed.",
         remedy="Wait until others have ended; whoever hosts can give it more"
-        " (share.attn_cache_tokens).",
+        " (--cache-tokens, or Cache limit in the form of Share).",
         severity=Severity.WARNING,
         action=Action.OTHER_SETTINGS,
         places=_BOTH,

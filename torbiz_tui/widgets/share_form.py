@@ -98,6 +98,7 @@ class ShareForm(Vertical):
         self._models: list[ModelInfo] = []
         self._named_by = ""
         self._running = False
+        self._wrong: dict[str, str] = {}
 
     def compose(self) -> Iterator[Widget]:
         """The fields, prefilled."""
@@ -294,6 +295,8 @@ class ShareForm(Vertical):
         if name in NAMES:
             self.query_one(MoreSettings).open()
             self._fit_in()
+        if name == "peers" and not self._swarm.joining:
+            name = "swarm"
         self.query_one(f"#{name}").focus()
 
     def toggle_more(self) -> None:
@@ -331,6 +334,7 @@ class ShareForm(Vertical):
     def _told_change(self) -> None:
         if not self.is_mounted:
             return
+        self._take_back_problems()
         another = self._swarm.take_choice()
         self._fit_in()
         if another:
@@ -372,8 +376,18 @@ class ShareForm(Vertical):
             self._show_problem(name, "")
 
     def _show_problem(self, name: str, text: str) -> None:
+        if text and self.query(f"Input#{name}"):
+            self._wrong[name] = self._text(name)
+        else:
+            self._wrong.pop(name, None)
         self._field(name).show_problem(text)
         self.query_one(MoreSettings).make_room()
+
+    def _take_back_problems(self) -> None:
+        """What is wrong with a text is not said of another one."""
+        for name, text in list(self._wrong.items()):
+            if self._text(name) != text:
+                self._show_problem(name, "")
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#field-{name}", Field)

@@ -57,7 +57,9 @@ class MoreSettings(Vertical):
 
     DEFAULT_CSS = """
     MoreSettings { height: auto; }
-    MoreSettings #more { width: 100%; text-align: left; content-align: left middle; padding: 0; margin: 0; }
+    MoreSettings #more { width: 100%; text-align: left; content-align: left middle; padding: 0; margin: 0;
+        text-overflow: ellipsis; text-wrap: nowrap;
+    }
     MoreSettings #more-fields { height: auto; display: none; }
     MoreSettings #more-fields Field { margin: 0; }
     MoreSettings .pair { height: auto; max-width: 90; }
@@ -198,7 +200,7 @@ class MoreSettings(Vertical):
         if draft.mains_only:
             parts.append("not on battery")
         if draft.pause_when_busy.strip():
-            parts.append(f"up to {draft.pause_when_busy.strip()}% load")
+            parts.append(f"load up to {draft.pause_when_busy.strip()}%")
         return f"{'▾' if opened else '▸'} More settings (Ctrl+O): {', '.join(parts)}"
 
 

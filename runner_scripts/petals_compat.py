@@ -55,7 +55,7 @@ def apply(
 ) -> None:
     """Prepare this process for `import petals`, then import it; for "local", only transformers.
 
-    `adapters` keeps the real `petals.utils.peft`, which needs peft and bitsandbytes. `progress`
+    `adapters` leaves the real `petals.utils.peft` to be imported, which needs peft. `progress`
     is told which package is being imported.
     """
     _set_environment()
@@ -127,7 +127,8 @@ def _filter_warnings() -> None:
     warnings.filterwarnings("ignore", message=r".*copying from a non-meta parameter.*")
 
 
-def _module(name: str, **attributes: Any) -> types.ModuleType:
+def stand_in(name: str, **attributes: Any) -> types.ModuleType:
+    """A module that holds these alone."""
     module = types.ModuleType(name, "Stand-in made by petals_compat.")
     # importlib.util.find_spec raises on a module in sys.modules that has no spec.
     module.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
@@ -157,8 +158,8 @@ def _stand_in_for_scipy() -> Iterator[None]:
     if "scipy" in sys.modules:
         yield
         return
-    optimize = _module("scipy.optimize")
-    scipy = _module("scipy", optimize=optimize, __path__=[])
+    optimize = stand_in("scipy.optimize")
+    scipy = stand_in("scipy", optimize=optimize, __path__=[])
     sys.modules["scipy"], sys.modules["scipy.optimize"] = scipy, optimize
     try:
         yield
@@ -177,7 +178,7 @@ def _stand_in_for_accelerate_fsdp() -> None:
     if name not in sys.modules:
         functions = ("load_fsdp_model", "load_fsdp_optimizer", "save_fsdp_model")
         names = (*functions, "save_fsdp_optimizer")
-        sys.modules[name] = _module(name, **dict.fromkeys(names, not_available))
+        sys.modules[name] = stand_in(name, **dict.fromkeys(names, not_available))
 
 
 def _stand_in_for_speedtest() -> None:
@@ -189,7 +190,7 @@ def _stand_in_for_speedtest() -> None:
         def __init__(self, *_args: Any, **_kwargs: Any) -> None:
             raise RuntimeError("speedtest-cli is not installed")
 
-    sys.modules["speedtest"] = _module("speedtest", Speedtest=Speedtest)
+    sys.modules["speedtest"] = stand_in("speedtest", Speedtest=Speedtest)
 
 
 def _stand_in_for_peft() -> None:
@@ -206,7 +207,7 @@ def _stand_in_for_peft() -> None:
 
     name = "petals.utils.peft"
     if name not in sys.modules:
-        sys.modules[name] = _module(name, using_adapter=using_adapter)
+        sys.modules[name] = stand_in(name, using_adapter=using_adapter)
 
 
 def _replace_version_check() -> None:

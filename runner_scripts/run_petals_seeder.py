@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
 
     import petals_compat
 
-    petals_compat.apply("server")
+    adapters = options.petals.get("adapters", ())
+    petals_compat.apply("server", adapters=bool(adapters))
     if options.rewind:
         importlib.import_module("session_rewind").let_sessions_rewind()
     counters.hook()
@@ -190,6 +192,9 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if device.type == "cpu":
         arguments["max_chunk_size_bytes"] = CPU_CHUNK_BYTES
     arguments |= server_arguments(options.petals)
+    if adapters:
+        lora = importlib.import_module("lora_adapters")
+        arguments["adapters"] = lora.load_adapters(adapters, partial(_download_of, cache, options))
     if options.new_swarm:
         # There is nobody to ask whether we can be reached; Petals would start a second p2pd
         # to find that out.
@@ -209,16 +214,7 @@ def _download(
     model: str, cache: Path, config: Any, blocks: dict[str, Any], options: argparse.Namespace
 ) -> None:
     """Download the blocks now where they are known, otherwise when Petals has chosen them."""
-    download = ModelDownload(
-        model,
-        cache,
-        LogListener(),
-        token=hub_token(),
-        allow_pickled=options.allow_pickled,
-        max_disk_space=options.max_disk_space,
-        revision=options.petals.get("revision"),
-        patience_s=options.download_patience,
-    )
+    download = _download_of(cache, options, model, revision=options.petals.get("revision"))
     prefix = block_prefix(config.model_type)
     if known := blocks.get("block_indices"):
         first, end = (int(part) for part in known.split(":"))
@@ -228,6 +224,19 @@ def _download(
     block_downloads = importlib.import_module("block_downloads")
     block_downloads.download_before_loading(download, prefix)
     block_downloads.load_through(download, model)
+
+
+def _download_of(cache: Path, options: argparse.Namespace, name: str, **more: Any) -> ModelDownload:
+    return ModelDownload(
+        name,
+        cache,
+        LogListener(),
+        token=hub_token(),
+        allow_pickled=options.allow_pickled,
+        max_disk_space=options.max_disk_space,
+        patience_s=options.download_patience,
+        **more,
+    )
 
 
 def _initial_peers(options: argparse.Namespace, petals: Any) -> list[str]:

@@ -153,6 +153,11 @@ def _check_together(parser: OneSentenceParser, options: argparse.Namespace) -> N
             f"--quantization {options.quantization!r} is not accepted here:"
             " bitsandbytes is not installed; give none."
         )
+    if options.petals.get("adapters") and not is_installed("peft"):
+        parser.error(
+            "--petals-option adapters: peft is not installed where the server runs, which it needs;"
+            " `torbiz-tui share` installs it, natively."
+        )
     identity: Path | None = options.identity
     if identity is not None:
         options.identity = identity = identity.expanduser()

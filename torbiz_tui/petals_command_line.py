@@ -265,6 +265,11 @@ NOTES: Sequence[str] = (
     " published to all interfaces or to loopback.",
     "`tensor_parallel_devices` was never run: it needs a machine with several CUDA GPUs. How many"
     " blocks fit is reckoned for one of them.",
+    "`adapters`: peft 0.5.0 is installed into the managed venv when they are first asked for; in a"
+    " container they are refused, and so is what Petals does not compute (DoRA, rsLoRA, changed"
+    " biases or embeddings, pickled weights). The swarm is told the hub id, or the folder's own"
+    " name; Petals' client asks with `active_adapter=NAME`. `torbiz-tui ask` asks the model without"
+    " them, and how many blocks fit leaves them out.",
     "`custom_module_path` is for experts of hivemind, which Petals itself serves none of; a container"
     " sees only its own files.",
 )
@@ -308,19 +313,6 @@ def option_text(name: str, value: object) -> str:
     assert kind is not None  # read_option gives no others
     text = kind.text(value)
     return f"{name}={text.removesuffix('.0') if isinstance(kind, Number) else text}"
-
-
-class PetalsOptionText(Text):
-    """An option of Petals with its value, as the configuration reads it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            accepted="an option of Petals such as num_handlers=3 (docs/petals-options.md)"
-        )
-
-    def parse(self, text: str) -> str:
-        """The option in the spelling of `option_text`."""
-        return option_text(*read_option(text))
 
 
 def _unknown(given: str, name: str) -> str:

@@ -18,7 +18,12 @@ from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.seeder_command import seeder_arguments
 from torbiz_tui.errors import UsageError
 from torbiz_tui.paths import runner_scripts
-from torbiz_tui.sharing.petals_options import PETALS_OPTIONS, normalised, problem_of
+from torbiz_tui.sharing.petals_options import (
+    PETALS_OPTIONS,
+    normalised,
+    problem_of,
+    require_hosting,
+)
 from torbiz_tui.sharing.request import ShareRequest, make_spec, request_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -121,6 +126,13 @@ def test_a_folder_has_no_revisions() -> None:
     request = ShareRequest("demo", new_swarm=True, petals_options=("revision=main",))
     with pytest.raises(UsageError, match="is a folder on this machine"):
         make_spec(request, replace(demo_info(), demo=False))
+
+
+@pytest.mark.parametrize("option", ["adapters=acme/lora", "custom_module_path=/x.py"])
+def test_a_container_has_neither_adapters_nor_files_of_this_machine(option: str) -> None:
+    require_hosting((option,), "native")
+    with pytest.raises(UsageError, match=r"container"):
+        require_hosting((option,), "docker")
 
 
 def test_the_page_says_what_the_table_says() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torbiz_tui.config import Config
+from torbiz_tui.environments.adapter_part import ensure_adapter_part, needs_adapters
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
     ExitReport,
@@ -97,6 +98,8 @@ class NativeDriver(EnvironmentDriver):
         replace: bool = False,  # noqa: ARG002 (nothing but ours can stand in the way)
     ) -> NativeRecord:
         self.stack.require_ready()
+        if needs_adapters(spec):
+            await ensure_adapter_part(self._paths, self._config.petals)
         with share_lock(self._paths):
             return await self._start_locked(spec, secrets)
 

@@ -20,6 +20,7 @@ __all__ = [
     "addresses_of",
     "normalised",
     "problem_of",
+    "require_hosting",
     "require_hub_model",
     "value_of",
 ]
@@ -97,6 +98,20 @@ def require_hub_model(options: Iterable[str], model: ModelInfo) -> None:
         raise _refused(
             f"revision={revision}: {model.name} is a folder on this machine, which has no revisions."
         )
+
+
+def require_hosting(options: Iterable[str], hosting: str) -> None:
+    """Raises UsageError for what cannot be where the server runs (`docker`, `native`)."""
+    if hosting != "docker":
+        return
+    options = tuple(options)
+    if value_of(options, "adapters") is not None:
+        raise _refused(
+            "adapters cannot be had in a container: its image has no peft. Share natively"
+            " (--environment native)."
+        )
+    if file := value_of(options, "custom_module_path"):
+        raise _refused(f"custom_module_path={file}: a container sees only its own files.")
 
 
 def _check_together(values: dict[str, object]) -> None:

@@ -20,7 +20,7 @@ from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
 from torbiz_tui.sharing.parting import parting
-from torbiz_tui.sharing.petals_options import normalised, value_of
+from torbiz_tui.sharing.petals_options import normalised, require_hosting, value_of
 from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
@@ -158,6 +158,7 @@ class SharingService:
             model = await resolve_model(
                 name, self._paths, channel=channel, token=hub_token, revision=revision
             )
+        require_hosting(request.petals_options, self._driver.name)
         model = called_in_swarm(model, request.model, self._config)
         if AllowedPickles(self._paths).allows(model.source):
             request = changed(request, allow_pickled=True)

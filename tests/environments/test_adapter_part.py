@@ -1,0 +1,56 @@
+"""What only adapters need is installed where they are asked for, once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from torbiz_tui.config import PetalsConfig
+from torbiz_tui.environments.adapter_part import ensure_adapter_part
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.paths import Paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """A home with an empty venv, and no network for uv."""
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    paths = Paths(tmp_path / "home")
+    paths.run.mkdir(parents=True)
+    command = [find_uv_bin(), "venv", "-q", "--no-project", "--python", sys.executable]
+    subprocess.run([*command, str(paths.env)], check=True, timeout=60)
+    return paths
+
+
+def wheelhouse(folder: Path) -> Path:
+    folder.mkdir()
+    about = "peft-0.5.0.dist-info"
+    with zipfile.ZipFile(folder / "peft-0.5.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("peft/__init__.py", "")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: peft\nVersion: 0.5.0\n")
+        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tag)
+        wheel.writestr(f"{about}/RECORD", "")
+    return folder
+
+
+async def test_it_is_installed_from_the_configured_sources_once(
+    paths: Paths, tmp_path: Path
+) -> None:
+    config = PetalsConfig(find_links=(str(wheelhouse(tmp_path / "wheels")),))
+    await ensure_adapter_part(paths, config)
+    assert list(paths.env.glob("lib/python3.*/site-packages/peft/__init__.py"))
+    await ensure_adapter_part(paths, PetalsConfig())
+
+
+async def test_that_it_cannot_be_had_is_said(paths: Paths) -> None:
+    with pytest.raises(TorbizError) as failed:
+        await ensure_adapter_part(paths, PetalsConfig())
+    assert failed.value.code == "adapters_not_installed"
+    assert "peft==0.5.0" in failed.value.what

@@ -324,8 +324,6 @@ def goodbye(state: SharingState) -> str:
 
 def run_app(loaded: LoadedConfig, paths: Paths, screen: str | None) -> int:
     """Run the full-screen app until the person leaves; returns the exit code."""
-    # What is made until the first paint stays; to look for garbage in it takes a tenth of the time.
-    gc.disable()
     from torbiz_tui.assembly import build_services, looks_ready
 
     services = build_services(loaded.config, paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -70,6 +71,9 @@ def _open_app(call: Call) -> int:
                 remedy=f"`{PROGRAM} --help` lists the commands that work without one.",
                 code="no_terminal",
             )
+    # What is made until the first paint stays; to look for garbage in it takes a tenth of the time.
+    # The app enables it again.
+    gc.disable()
     loaded = call.loaded
     call.start_log(create=True)
     from torbiz_tui.app import run_app

@@ -31,7 +31,6 @@ from torbiz_tui.config_values import (
     TextMap,
     Whole,
 )
-from torbiz_tui.petals_command_line import PetalsOptionText
 
 T = TypeVar("T")
 
@@ -41,6 +40,16 @@ _PEER = Text(
 _ADDRESS = Text("an address such as /ip4/192.0.2.7/tcp/31337", is_address)
 _STOP = Text("a text of 1 to 200 characters", lambda text: 0 < len(text) <= 200)
 _DAY_S = 86_400
+
+
+class _PetalsOption(Text):
+    """An option of Petals with its value; the table of them is loaded when there is one to read."""
+
+    def parse(self, text: str) -> str:
+        """The option in the spelling of `option_text`."""
+        from torbiz_tui.petals_command_line import option_text, read_option
+
+        return option_text(*read_option(text))
 
 
 def declared(default: T, kind: Kind, doc: str, option: str = "") -> T:
@@ -135,7 +144,9 @@ class ShareConfig:
     )
     petals_options: tuple[str, ...] = declared(
         (),
-        TextList(PetalsOptionText()),
+        TextList(
+            _PetalsOption("an option of Petals such as num_handlers=3 (docs/petals-options.md)")
+        ),
         "Further options of Petals' own command line, NAME=VALUE each; docs/petals-options.md lists"
         " them.",
         "--petals",

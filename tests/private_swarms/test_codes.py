@@ -126,6 +126,7 @@ def test_any_content_under_a_right_checksum_is_an_invite_or_refused(content: byt
         (lambda c: c.replace("torbiz1", "torbiz2"), "invite_version", "reads version 1"),
         (lambda c: "Hello", "not_an_invite", "begins with torbiz1-"),
         (lambda c: "", "not_an_invite", "is no invite code"),
+        (lambda c: PREFIX + "xxx", "invite_mistyped", "a length that no code has"),
         (lambda c: PREFIX + "A" * 5000, "invite_too_long", "5000 characters"),
     ],
 )  # fmt: skip

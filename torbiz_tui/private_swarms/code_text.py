@@ -120,6 +120,13 @@ def _damage(body: str) -> UsageError:
             return UsageError(
                 f"The invite code is mistyped: {found}.", remedy=_COPY_AGAIN, code="invite_mistyped"
             )
+    if expected is not None and expected > _LONGEST:
+        return UsageError(
+            "The invite code is mistyped.",
+            why="Its first characters stand for a length that no code has.",
+            remedy=_COPY_AGAIN,
+            code="invite_mistyped",
+        )
     if expected is None or expected > len(body):
         missing = "Its end is"
         if expected is not None:

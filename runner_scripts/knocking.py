@@ -1,8 +1,8 @@
 """Whether the port of a peer takes a TCP connection, before libp2p is asked to dial it.
 
-libp2p refuses to dial an address for 5 s + n² s after its nth failure there, up to 5 minutes. Asked
-again and again while a peer is away, it is still refusing minutes after the peer is back; a
-connection attempt of ours leaves no such mark.
+libp2p refuses to dial an address for 5 s + n² s after its nth failure there, up to 5 minutes
+("dial backoff" in its messages). Asked again and again while a port is closed, it is still refusing
+minutes after that is open again; a connection attempt of ours leaves no such mark.
 """
 
 from __future__ import annotations
@@ -13,6 +13,13 @@ import re
 TIMEOUT_S = 2.0
 # What TCP alone tells something of: neither another transport nor a relay.
 _TCP = re.compile(r"/(?:ip4|ip6|dns|dns4|dns6)/([^/%]+)/tcp/(\d{1,5})(?:/p2p/[^/]+)?")
+
+
+async def listening(addresses: list[str], timeout_s: float = TIMEOUT_S) -> list[str]:
+    """Those of the multiaddrs whose TCP ports take a connection."""
+    tcp = [one for one in addresses if _TCP.fullmatch(one)]
+    knocks = await asyncio.gather(*(may_be_there(one, timeout_s) for one in tcp))
+    return [one for one, there in zip(tcp, knocks, strict=True) if there]
 
 
 async def may_be_there(address: str, timeout_s: float = TIMEOUT_S) -> bool:

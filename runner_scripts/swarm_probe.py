@@ -7,10 +7,12 @@ import importlib
 import time
 from typing import Any
 
+from knocking import listening
 from log_lines import runner_logger
 from swarm_records import Server
 
 TIMEOUT_S = 3.0
+KNOCK_S = 1.5
 AT_ONCE = 16
 # Who answered is asked again in case a cable was pulled, which the daemon notices within a minute at
 # best: so often that all servers together are asked a few times a second at most.
@@ -18,6 +20,8 @@ REACHED_AGAIN_AFTER_S = (10.0, 60.0)
 ASKED_PER_S = 3.0
 LOST_AGAIN_AFTER_S = 10.0
 LOST_AGAIN_AT_MOST_S = 120.0
+# Where a port shows first whether asking is worth it: soon seen when back, and next to nothing lost.
+KNOCKED_AGAIN_AT_MOST_S = 20.0
 # How Petals' servers name what a client asks for their state (petals/server/handler.py).
 _RPC = "TransformerConnectionHandler.rpc_info"
 
@@ -25,11 +29,16 @@ logger = runner_logger()
 
 
 class _Known:
-    """What is known of one peer: whether it answered, when to ask again, how often it did not."""
+    """What is known of one peer: whether it answered, when to ask again, how often it did not.
+
+    `connections` are the addresses of its last ones, `ports` those of them that it listens at.
+    """
 
     def __init__(self) -> None:
         self.reachable: bool | None = None
         self.connected = False
+        self.connections: list[str] = []
+        self.ports: list[str] | None = None
         self.next_at = 0.0
         self.failures = 0
 
@@ -45,8 +54,8 @@ class Probe:
         self._known: dict[str, _Known] = {}
 
     async def look(self, p2p: Any, servers: list[Server]) -> None:
-        """Set `reachable` of servers that are not offline."""
-        connected = {str(peer.peer_id) for peer in await p2p.list_peers()}
+        """Set `reachable` and `relayed` of servers that are not offline."""
+        connected = await _connections(p2p)
         announced = [one for one in servers if one.state != "offline"]
         names = {one.peer_id for one in announced}
         self._known = {peer: known for peer, known in self._known.items() if peer in names}
@@ -55,36 +64,68 @@ class Probe:
         pause = max(soonest, min(len(announced) / ASKED_PER_S, latest))
         await asyncio.gather(
             *(
-                self._look_at(p2p, server, server.peer_id in connected, gate, pause)
+                self._look_at(p2p, server, connected.get(server.peer_id), gate, pause)
                 for server in announced
             )
         )
+        reached = [server for server in announced if server.reachable]
+        if any(server.peer_id not in connected for server in reached):
+            connected = await _connections(p2p)
+        for server in reached:
+            server.relayed = relayed(connected.get(server.peer_id, []))
 
     async def _look_at(
-        self, p2p: Any, server: Server, connected: bool, gate: asyncio.Semaphore, pause: float
+        self,
+        p2p: Any,
+        server: Server,
+        connections: list[str] | None,
+        gate: asyncio.Semaphore,
+        pause: float,
     ) -> None:
         known = self._known.setdefault(server.peer_id, _Known())
+        connected = connections is not None
         changed = known.connected != connected
         known.connected = connected
+        if connections and connections != known.connections:
+            known.connections, known.ports = connections, None
         if changed or time.monotonic() >= known.next_at:
             async with gate:
-                answered = await _answers(p2p, server.peer_id)
+                answered = await _answers(p2p, server.peer_id, known)
+                if answered and known.ports is None and known.connections:
+                    known.ports = await listening(known.connections, KNOCK_S)
             known.reachable = answered
             if answered:
                 known.failures = 0
                 known.connected = True
             else:
-                pause = min(LOST_AGAIN_AFTER_S * 2**known.failures, LOST_AGAIN_AT_MOST_S)
+                most = KNOCKED_AGAIN_AT_MOST_S if known.ports else LOST_AGAIN_AT_MOST_S
+                pause = min(LOST_AGAIN_AFTER_S * 2**known.failures, most)
                 known.failures = min(known.failures + 1, 10)
             known.next_at = time.monotonic() + pause
         server.reachable = known.reachable
 
 
-async def _answers(p2p: Any, peer: str) -> bool:
+async def _connections(p2p: Any) -> dict[str, list[str]]:
+    """The addresses that the daemon's connections lead to, by peer."""
+    found: dict[str, set[str]] = {}
+    for peer in await p2p.list_peers():
+        found.setdefault(str(peer.peer_id), set()).update(map(str, peer.addrs))
+    return {peer: sorted(addresses) for peer, addresses in found.items()}
+
+
+def relayed(connections: list[str]) -> bool | None:
+    """Whether a peer is reached through others only, by the addresses of its connections."""
+    return all("/p2p-circuit" in one for one in connections) if connections else None
+
+
+async def _answers(p2p: Any, peer: str, known: _Known) -> bool:
     messages = importlib.import_module("hivemind.proto.runtime_pb2")
     peer_id = importlib.import_module("hivemind.p2p").PeerID.from_base58(peer)
     try:
         async with asyncio.timeout(TIMEOUT_S):
+            # Each dial in vain would keep libp2p from the next one for longer.
+            if known.failures and known.ports and not await listening(known.ports, KNOCK_S):
+                return False
             await p2p.call_protobuf_handler(
                 peer_id, _RPC, messages.ExpertUID(), messages.ExpertInfo
             )

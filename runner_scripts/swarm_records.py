@@ -29,7 +29,7 @@ class Server:
     """A server as it announces itself; blocks `start` to `end` (not included).
 
     Rates are in tokens a second, pings in seconds. `reachable`: whether it answered us; None while
-    it was not tried. `expires` is when its announcement ends, in seconds since the epoch.
+    it was not tried. `relayed`: whether our connection to it leads through another peer. `expires` is when its announcement ends, in seconds since the epoch.
     """
 
     peer_id: str
@@ -49,6 +49,7 @@ class Server:
     adapters: tuple[str, ...] = ()
     next_pings: dict[str, float] = field(default_factory=dict)
     reachable: bool | None = None
+    relayed: bool | None = None
     expires: float = 0.0
 
     @property

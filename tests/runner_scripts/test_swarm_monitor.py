@@ -98,6 +98,7 @@ def test_says_who_serves_the_blocks_and_how(
         assert found["version"].startswith("2.")
         assert found["torch_dtype"] == "float32"
         assert found["using_relay"] is False
+        assert found["relayed"] is False
         # Conversations of other tests may hold all of it.
         assert found["cache_tokens_left"] >= 0
         stages = [event["stage"] for event in monitor.events if event["type"] == "status"]

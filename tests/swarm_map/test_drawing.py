@@ -119,3 +119,14 @@ def test_the_table_is_sorted_as_one_likes_with_own_servers_first() -> None:
     assert fastest[1].startswith("@ ")
     states = [line[12:23].strip() for line in plain(table(swarm, order="state"))[2:]]
     assert states == sorted(states, key=["online", "joining", "unreachable", "offline"].index)
+
+
+def test_the_way_to_a_server_is_that_of_the_connection_where_there_is_one() -> None:
+    swarm = snapshot(
+        8,
+        server(1, 0, 8, using_relay=True, relayed=False),
+        server(2, 0, 8, using_relay=True),
+        server(3, 0, 8, using_relay=False, relayed=True),
+    )
+    ways = [line.split()[4] for line in plain(table(swarm))[1:]]
+    assert ways == ["direct", "relay", "relay"]

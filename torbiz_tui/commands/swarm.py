@@ -15,7 +15,7 @@ from torbiz_tui.commands.output import PROGRAM, someone_reads, tell, write, writ
 from torbiz_tui.errors import ExitCode, NotServedError, TorbizError, UsageError
 from torbiz_tui.swarm_map.as_json import as_json
 from torbiz_tui.swarm_map.coverage import cover
-from torbiz_tui.swarm_map.monitor import STAGE_TITLES, Looking, SwarmEvent, Trouble
+from torbiz_tui.swarm_map.monitor import STAGE_TITLES, Looking, SwarmEvent, Trouble, looking_for
 from torbiz_tui.swarm_map.picture import picture
 from torbiz_tui.swarm_map.rows import Row
 from torbiz_tui.swarm_map.snapshot import Snapshot, peers_of
@@ -76,8 +76,7 @@ class _Waiting:
     def follow(self, event: Looking) -> None:
         """The monitor is so far."""
         if not self._stage:
-            where = f" at {event.where}" if event.where else ""
-            tell(f"Looking for the swarm of {self._model}{where}…")
+            tell(f"{looking_for(self._model, event.where)}…")
             if event.last is not None:
                 self._output.show_last(event.last)
         self._stage = STAGE_TITLES[event.stage]

@@ -16,7 +16,7 @@ from textual.worker import Worker, WorkerState
 
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import as_torbiz_error
-from torbiz_tui.swarm_map.monitor import STAGE_TITLES, Looking, Trouble
+from torbiz_tui.swarm_map.monitor import STAGE_TITLES, Looking, Trouble, looking_for
 from torbiz_tui.swarm_map.snapshot import Snapshot, peers_of
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.durations import whole_seconds
@@ -89,7 +89,7 @@ class SwarmScreen(ModalScreen[None]):
         if not self._stage:
             self._since = time.monotonic()
         self._stage = STAGE_TITLES[event.stage]
-        self._where = f" at {event.where}" if event.where else ""
+        self._where = event.where
         if self._looked_at is None and event.last is not None:
             self._show_map(event.last, stale=True)
         self._say_age()
@@ -122,7 +122,7 @@ class SwarmScreen(ModalScreen[None]):
             age = whole_seconds(max(0.0, time.time() - self._looked_at))
             said = f"As it was {age} ago. {said}"
         elif self._stage and self._model:
-            said = f"Looking for the swarm of {short_model(self._model)}{self._where}.\n{said}"
+            said = f"{looking_for(short_model(self._model), self._where)}.\n{said}"
         self.query_one("#age", Static).update(said)
 
     def _say_trouble(self, error: BaseException) -> None:

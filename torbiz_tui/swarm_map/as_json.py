@@ -40,6 +40,7 @@ def _server(server: SwarmServer) -> dict[str, Any]:
         "version": server.version or None,
         "public_name": server.public_name or None,
         "using_relay": server.using_relay,
+        "relayed": server.relayed,
         "reachable": server.reachable,
         "cache_tokens_left": server.cache_tokens_left,
         "torch_dtype": server.torch_dtype or None,

@@ -16,7 +16,7 @@ def matches(server: SwarmServer, text: str) -> bool:
         server.public_name,
         server.peer_id,
         server.state.value,
-        {True: "relay", False: "direct", None: ""}[server.using_relay],
+        {True: "relay", False: "direct", None: ""}[server.via_relay],
         server.version,
         server.torch_dtype,
         server.quant_type,

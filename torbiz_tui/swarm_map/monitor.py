@@ -26,6 +26,7 @@ _SILENCE_S = 75.0
 _STOP_GRACE_S = 4.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
+_PUBLIC = "the public swarm"
 
 FindPeers = Callable[[ModelInfo], Awaitable[tuple[str, ...] | None]]
 """Answers with the initial peers of the swarm that serves the model; None is the public swarm.
@@ -172,10 +173,17 @@ class SwarmMonitor:
                 await asyncio.to_thread(self._looks.keep, *known, looked)
 
 
+def looking_for(model: str, where: str) -> str:
+    """What is being done, without a dot; `where` as `Looking` says it, empty while not known."""
+    if where == _PUBLIC:
+        return f"Looking for {model} in {where}"
+    return f"Looking for the swarm of {model}" + (f" at {where}" if where else "")
+
+
 def _where(peers: tuple[str, ...] | None) -> str:
     """Which swarm is asked, for people."""
     if peers is None:
-        return "the public swarm"
+        return _PUBLIC
     places = list(
         dict.fromkeys(f"{one.host}:{one.port}" for one in map(read_peer, whole_peers(peers)))
     )

@@ -36,6 +36,7 @@ class SwarmServer:
 
     Rates are tokens a second, as the server announces them: `throughput` is what Petals' routing
     and balancing go by, the others what it was made of. `reachable` is None while it was not tried.
+    `relayed` says whether our connection leads through another peer, None without one.
     `expires_at` is when its announcement ends (seconds since the epoch).
     """
 
@@ -56,6 +57,7 @@ class SwarmServer:
     adapters: tuple[str, ...] = ()
     next_pings: tuple[tuple[str, float], ...] = ()
     reachable: bool | None = None
+    relayed: bool | None = None
     expires_at: float = 0.0
     own: bool = False
 
@@ -65,6 +67,11 @@ class SwarmServer:
         if self.announced != State.OFFLINE and self.reachable is False:
             return State.UNREACHABLE
         return State(self.announced)
+
+    @property
+    def via_relay(self) -> bool | None:
+        """Whether it is reached through another peer: as we are connected, else as it says."""
+        return self.using_relay if self.relayed is None else self.relayed
 
     @property
     def serves(self) -> bool:
@@ -159,6 +166,7 @@ def _read_server(facts: Any, blocks: int) -> SwarmServer | None:
         adapters=_texts(facts.get("adapters")),
         next_pings=_pings(facts.get("next_pings")),
         reachable=_flag(facts.get("reachable")),
+        relayed=_flag(facts.get("relayed")),
         expires_at=_number(facts.get("expires")) or 0.0,
     )
 

@@ -50,7 +50,14 @@ def _short(value: float) -> str:
 
 
 def _relay(server: SwarmServer) -> str:
-    return {True: "relay", False: "direct", None: "–"}[server.using_relay]
+    return {True: "relay", False: "direct", None: "–"}[server.via_relay]
+
+
+def _reached(server: SwarmServer) -> str:
+    text = {True: "by relay", False: "directly", None: ""}[server.via_relay]
+    if server.using_relay and server.relayed is False:
+        text += "; it says of itself that others need a relay"
+    return text
 
 
 def _cache(server: SwarmServer) -> str:
@@ -139,7 +146,7 @@ def details(server: SwarmServer, width: int = 80) -> list[Row]:
         ("numbers", _numbers(server)),
         ("adapters", ", ".join(server.adapters)),
         ("version", server.version),
-        ("reached", {True: "by relay", False: "directly", None: ""}[server.using_relay]),
+        ("reached", _reached(server)),
         ("pings", ", ".join(pings)),
         ("announced", f"until {until}" if server.expires_at else ""),
     )

@@ -23,9 +23,9 @@ _STYLES = {
     "thin": "$text-warning",
     "bad": "$text-error",
     "joining": "$text-accent",
-    "offline": "$text-muted",
+    "offline": "$foreground-muted",
     "own": "bold $text-primary",
-    "dim": "$text-muted",
+    "dim": "$foreground-muted",
 }
 _NARROWEST = 40
 
@@ -125,7 +125,7 @@ class SwarmMap(VerticalScroll):
 
 
 def _content(rows: Sequence[Row], *, stale: bool) -> Content:
-    styles = dict.fromkeys(_STYLES, "$text-muted") | {"": "$text-muted"} if stale else _STYLES
+    styles = dict.fromkeys(_STYLES, "$foreground-muted") | {"": "$foreground-muted"} if stale else _STYLES
     lines = [
         Content.assemble(*((text, styles.get(style, "")) for text, style in row)) for row in rows
     ]

@@ -87,6 +87,7 @@ def test_of_a_long_name_the_end_of_the_identity_stays() -> None:
 
 def test_wide_letters_take_two_columns() -> None:
     assert cells("服务器") == 6
+    assert cells("❤️☎️") == 4
     assert fitted("服务器", 5) == "服务…"
     assert fitted("ab", 4, right=True) == "  ab"
 

@@ -9,6 +9,7 @@ Part = tuple[str, str]
 """A text and the name of its style, one of STYLES or empty."""
 Row = tuple[Part, ...]
 
+_AS_PICTURE = "\ufe0f"
 STYLES = ("head", "good", "thin", "bad", "joining", "offline", "own", "dim")
 
 
@@ -23,6 +24,9 @@ def cells(text: str) -> int:
 
 
 def _cells(character: str) -> int:
+    if character == _AS_PICTURE:
+        # It makes a narrow sign before it a wide one; too much room is taken rather than too little.
+        return 1
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -216,6 +216,7 @@ async def test_when_it_pauses_is_chosen_and_holds_for_a_restart(services: FakeSe
         state = SharingState(phase=Phase.STARTING, stage=Stage.LAUNCHING, spec=spec, pauses=pausing)
         services.sharing.become(state)
         await until_shown(pilot, f"Paused: {pausing}", "goes on by itself at 22:00. e changes")
+        await until_shown(pilot, "private, new · paused")
         await pilot.press("e")
         await until_shown(pilot, "Restart with these", "as ada")
         assert app.focused is not None

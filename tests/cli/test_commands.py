@@ -171,6 +171,21 @@ def test_share_tells_what_is_known_of_a_problem_while_it_starts(
     assert "then start again." in told
 
 
+def test_status_says_when_the_server_pauses(scene: Scene, capsys: Capture) -> None:
+    state = serving()
+    assert state.spec is not None
+    night = replace(state.spec, hours="22:00-07:00", pause_when_busy=40)
+    scene.state = replace(state, spec=night)
+    assert main(["status"]) == 0
+    assert "pauses      outside of 22:00-07:00, while others use" in capsys.readouterr().out
+    reason = "it serves at 22:00-07:00 only"
+    scene.state = replace(scene.state, phase=Phase.STARTING, stage=Stage.LAUNCHING, pauses=reason)
+    assert main(["status", "--json"]) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["pausing"] == reason
+    assert answer["pauses"] == {"hours": "22:00-07:00", "mains_only": False, "above_percent": 40}
+
+
 def test_status_of_a_serving_machine(scene: Scene, capsys: Capture) -> None:
     scene.state = serving()
     assert main(["status", "--json"]) == 0

@@ -14,6 +14,7 @@ from torbiz_tui.environments.chat_records import ChatRunnerRecord
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.sharing.service import SharingService
 from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.sharing.when_served import pauses_at
 
 _MEASURING_S = 2.0
 _DISK_S = 0.5
@@ -84,6 +85,8 @@ def as_json(
         "container_id": state.container_id if state.active else None,
         "image": image,
         "paused": state.paused,
+        "pausing": state.pauses or None,
+        "pauses": _when_it_pauses(state),
         "contact_lost": state.lost or None,
         "uptime_s": round(state.uptime_s, 3)
         if state.active and state.uptime_s is not None
@@ -110,6 +113,17 @@ def as_json(
             "signal": report.signal,
             "out_of_memory": report.out_of_memory,
         },
+    }
+
+
+def _when_it_pauses(state: SharingState) -> dict[str, object] | None:
+    spec = state.spec
+    if spec is None or not pauses_at(spec):
+        return None
+    return {
+        "hours": spec.hours or None,
+        "mains_only": spec.mains_only,
+        "above_percent": spec.pause_when_busy,
     }
 
 
@@ -183,6 +197,8 @@ def _running(state: SharingState, environment: str) -> list[tuple[str, str]]:
         rows.append(("process", str(state.pid)))
     if state.paused:
         rows.append(("paused", "It is frozen and answers nobody."))
+    if state.spec is not None and (pauses := pauses_at(state.spec)):
+        rows.append(("pauses", pauses))
     if state.lost:
         rows.append(("not known", state.lost))
     if state.uptime_s is not None:

@@ -44,6 +44,8 @@ def sharing_label(state: SharingState) -> str:
         return "no contact"
     if state.paused:
         return "paused"
+    if state.phase is Phase.STARTING and state.pauses:
+        return f"paused: {state.pauses}"
     if state.phase is Phase.STARTING:
         if state.stage is Stage.LOADING and state.blocks is not None:
             count = state.blocks[1] - state.blocks[0]
@@ -68,7 +70,7 @@ def short_sharing_label(state: SharingState) -> str:
     if state.phase is Phase.SERVING and state.blocks is not None:
         return f"serving {state.blocks[0]}:{state.blocks[1]}"
     if state.phase is Phase.STARTING:
-        return "starting"
+        return "paused" if state.pauses else "starting"
     return sharing_label(state)
 
 
@@ -143,7 +145,7 @@ class HeaderBar(Widget):
 
     @property
     def _colour(self) -> str:
-        if self.sharing.lost or self.sharing.paused:
+        if self.sharing.lost or self.sharing.paused or self.sharing.pauses:
             return "bold $text-warning"
         return _COLOURS.get(self.sharing.phase, "")
 

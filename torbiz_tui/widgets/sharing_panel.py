@@ -95,21 +95,18 @@ def _starting(state: SharingState, name: str) -> Content:
     parts: list[Part] = [(f"Starting {name}", "bold"), (since, "dim"), "\n"]
     if state.lost or state.paused:
         parts = [*_headline(state, name), "\n"]
+    elif state.pauses:
+        return _pausing(state)
     # Most models are there already, or are local ones.
     downloads = state.download is not None
     stages = [stage for stage in Stage if downloads or stage is not Stage.DOWNLOADING]
     current = stages.index(state.stage) if state.stage is not None else 0
-    pausing = ""
     for index, stage in enumerate(stages):
         title = STAGE_TITLES[stage]
         if index < current:
             parts += ["\n", ("✓ ", "$text-success"), title]
         elif index == current:
-            if state.pauses and state.spec is not None:
-                from torbiz_tui.sharing.when_served import goes_on
-
-                pausing = f"\n  {goes_on(state.spec, state.pauses)} e changes when it pauses."
-            if state.pauses or state.restart_at is not None or stage is Stage.DOWNLOADING:
+            if state.restart_at is not None or stage is Stage.DOWNLOADING:
                 title = state.stage_text
             parts += ["\n", (f"▸ {title}", "bold $text-accent")]
             if stage is Stage.LOADING and state.blocks is not None:
@@ -118,7 +115,19 @@ def _starting(state: SharingState, name: str) -> Content:
                 parts.append(bar(state.blocks_loaded / max(1, count), _BAR_WIDTH))
         else:
             parts += ["\n", (f"· {title}", "dim")]
-    return Content.assemble(*parts, (pausing, ""), *_problem(state))
+    return Content.assemble(*parts, *_problem(state))
+
+
+def _pausing(state: SharingState) -> Content:
+    """By a person's own wish, and nothing of the start is going on."""
+    from torbiz_tui.sharing.when_served import goes_on, pauses_at
+
+    parts: list[Part] = [("‖ ", "$text-warning"), (state.stage_text, "bold $text-warning")]
+    if state.spec is not None:
+        told = f"{goes_on(state.spec, state.pauses)} e changes when it pauses."
+        parts += [f"\n  {told}", (f"\n  {state.spec.model} pauses ", "dim")]
+        parts.append((pauses_at(state.spec), "dim"))
+    return Content.assemble(*parts, *_problem(state))
 
 
 def _serving(state: SharingState, name: str, width: int, *, low: bool) -> Content:

@@ -14,6 +14,10 @@ _LATER_S = 0.2
 class KeyFooter(Footer):
     """A `Footer` that does not hold up what a key does: making it costs as much as all the rest."""
 
+    DEFAULT_CSS = """
+    KeyFooter.-compact FooterKey.-command-palette { margin: 0; padding-right: 1; }
+    """
+
     def __init__(self) -> None:
         super().__init__(compact=True)
         self._shown: list[tuple[object, ...]] | None = None

@@ -98,6 +98,13 @@ def model_name(text: str) -> str:
     )
 
 
+def revision(text: str) -> str:
+    """Accept the name of a branch, a tag or a commit."""
+    if re.fullmatch(r"(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a branch, a tag or a commit.")
+
+
 def dht_prefix(text: str) -> str:
     """Accept a DHT prefix: '.' and ' ' are delimiters in Petals' keys."""
     if not re.fullmatch(r"[^\s.]{1,200}", text):

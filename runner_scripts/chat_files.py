@@ -32,16 +32,24 @@ class ChatFiles:
     """The files of one model, in the cache that transformers has; `status` is told the stage.
 
     What is there needs no network. `pickled`: weights that can run code are taken where there are
-    no others.
+    no others. `revision` as for `ModelDownload`.
     """
 
-    def __init__(self, model: str, status: Callable[..., None], *, pickled: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        status: Callable[..., None],
+        *,
+        pickled: bool,
+        revision: str | None = None,
+    ) -> None:
         self._download = ModelDownload(
             model,
             cache_folder(),
             StageListener(status),
             token=hub_token(),
             allow_pickled=pickled,
+            revision=revision,
             advice=ASKING,
         )
 

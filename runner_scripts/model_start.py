@@ -81,7 +81,7 @@ def _find(options: argparse.Namespace, status: Status) -> _Source:
     try:
         from chat_files import ChatFiles
 
-        files = ChatFiles(model, status, pickled=pickled)
+        files = ChatFiles(model, status, pickled=pickled, revision=options.revision)
     except ImportError as error:
         raise ChatError("internal", f"The hub's client cannot be imported: {error}") from error
     folder = files.fetch_description()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from argument_types import disk_space, number, whole_number
+from argument_types import disk_space, number, revision, whole_number
 
 _DAY_S, _WEEK_S = 86_400, 604_800
 _TOKENS = 10_000_000
@@ -72,12 +72,6 @@ def _compression(text: str) -> str:
     )
 
 
-def _revision(text: str) -> str:
-    if re.fullmatch(r"(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}", text):
-        return text
-    raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a branch, a tag or a commit.")
-
-
 def _file(text: str) -> str:
     if Path(text).is_file():
         return text
@@ -125,7 +119,7 @@ TYPES: Mapping[str, Callable[[str], Any]] = {
     "num_handlers": whole_number(1, 64),
     "prefetch_batches": whole_number(1, 64),
     "request_timeout": _SECONDS,
-    "revision": _revision,
+    "revision": revision,
     "sender_threads": whole_number(1, 64),
     "session_timeout": _SECONDS,
     "skip_reachability_check": _flag,

@@ -24,6 +24,7 @@ from argument_types import (
     model_name,
     number,
     peer_address,
+    revision,
     whole_number,
 )
 from chat_answer import Answer
@@ -47,6 +48,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--model-name", required=True, type=model_name, help="hub id or local folder")
+    add("--revision", type=revision, help="branch, tag or commit at the hub (default: main)")
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
     add("--initial-peer", action="append", type=peer_address, help="repeatable; none: public swarm")
     add("--local", action="store_true", help="load the model here and ask no swarm")

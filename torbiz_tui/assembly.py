@@ -56,7 +56,17 @@ class Services:
             self.paths,
             self.config,
             _peer_finder(self.config, self.sharing),
+            self._served_revision,
         )
+
+    def _served_revision(self, model: str) -> str:
+        """The revision that this machine serves of a model of the hub, where it does."""
+        from torbiz_tui.sharing.petals_options import value_of
+
+        spec = self.sharing.state.spec
+        if spec is None or spec.source != model:
+            return ""
+        return str(value_of(spec.petals_options, "revision") or "")
 
     @cached_property
     def swarm_monitor(self) -> SwarmMonitor:

@@ -71,6 +71,11 @@ def is_swarm_name(text: str) -> bool:
     return re.fullmatch(r"|[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", text) is not None
 
 
+def is_revision(text: str) -> bool:
+    """Whether it may name a branch, a tag or a commit; empty leaves it to Petals."""
+    return re.fullmatch(r"|(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}", text) is not None
+
+
 def is_dht_prefix(text: str) -> bool:
     """Whether it may begin the names of blocks in a swarm; empty leaves them to Petals."""
     return re.fullmatch(r"[^\s.]{0,200}", text) is not None

@@ -17,6 +17,7 @@ from torbiz_tui.config_forms import (
     is_hours,
     is_peer_address,
     is_public_name,
+    is_revision,
     is_swarm_name,
     is_throughput,
 )
@@ -235,6 +236,13 @@ class AskConfig:
         Flag(),
         "Load the model into this machine's memory and ask no swarm.",
         "--local",
+    )
+    revision: str = declared(
+        "",
+        Text("a branch, a tag or a commit, or empty", is_revision),
+        "What of `model` at the hub its servers serve; empty takes what this machine serves of it,"
+        " else main.",
+        "--revision",
     )
     session_tokens: int = declared(
         2048,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torbiz_tui.config_errors import nearest, shown
-from torbiz_tui.config_forms import is_address
+from torbiz_tui.config_forms import is_address, is_revision
 from torbiz_tui.config_values import Choice, Flag, Kind, Number, RejectedError, Text, Whole
 
 _DAY_S, _WEEK_S = 86_400, 604_800
@@ -19,7 +19,6 @@ _TOKENS = 10_000_000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*([A-Za-z]{0,3})")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_REVISION = re.compile(r"(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}")
 
 
@@ -191,7 +190,7 @@ PETALS_OPTIONS: Mapping[str, PetalsOption] = {
     "revision": _passed(
         "Branch, tag or commit of the model at the hub.",
         "main",
-        Text("a branch, a tag or a commit", lambda text: bool(_REVISION.fullmatch(text))),
+        Text("a branch, a tag or a commit", is_revision),
     ),
     "throughput": _ours("Throughput to announce.", "auto", "--throughput / share.throughput"),
     "update_period": _passed(
@@ -263,6 +262,10 @@ NOTES: Sequence[str] = (
     " need bitsandbytes.",
     "`host_maddrs` in a container with `docker.network: published` only says whether the port is"
     " published to all interfaces or to loopback.",
+    "`revision`: the fit, the download and Petals' server read that one, and it need not be main. Who"
+    " asks must load the same for right answers: the programs of this machine do so by themselves,"
+    " others with `ask --revision` (`ask.revision`); invite codes do not hold it, and neither does"
+    " the map.",
     "`tensor_parallel_devices` was never run: it needs a machine with several CUDA GPUs. How many"
     " blocks fit is reckoned for one of them.",
     "`adapters`: peft 0.5.0 is installed into the managed venv when they are first asked for; in a"

@@ -141,6 +141,8 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
         return st.lists(st.just("/ip4/192.0.2.7/tcp/31337")).map(tuple)
     if key == "share.petals_options":
         return st.sampled_from([(), ("num_handlers=3", "adapters=a/b c/d"), ("no_auto_relay=true",)])
+    if key == "ask.revision":
+        return st.sampled_from(["", "v1.0", "refs/pr/1"])
     if key == "swarm.name":
         return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
     if key == "swarm.dht_prefix":

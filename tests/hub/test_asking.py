@@ -59,9 +59,9 @@ def files_beside_the_blocks(folder: Path) -> set[str]:
 def test_only_what_a_client_computes_comes_and_a_cut_is_resumed(
     start: Start, hub: HubServer, model_folder: Path, tiny_model: TinyModel, server: ServerProcess
 ) -> None:
-    hub.add(HubModel(SERVED, model_folder))
+    hub.add(HubModel(SERVED, model_folder, revisions=("v1.0",)))
     hub.trouble.cut_after, hub.trouble.cuts = 20_000, 1
-    runner = start(SERVED, "--initial-peer", server.address)
+    runner = start(SERVED, "--initial-peer", server.address, "--revision", "v1.0")
     events = runner.until(lambda event: event.get("stage") == "ready")
     told = downloads(events)
     wanted = files_beside_the_blocks(model_folder)

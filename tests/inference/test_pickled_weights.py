@@ -16,7 +16,7 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.pickled_weights import AllowedPickles, pickled_question
 
 
-class _NotedError(Exception):
+class NotedError(Exception):
     pass
 
 
@@ -29,12 +29,12 @@ class NotingDriver:
     async def chat_runner(self, command: RunnerCommand, key: str) -> RunnerProcess:
         del key
         self.arguments = command.arguments
-        raise _NotedError
+        raise NotedError
 
 
 async def arguments_for(service: InferenceService, driver: NotingDriver, model: str) -> set[str]:
     service.choose(model)
-    with pytest.raises(_NotedError):
+    with pytest.raises(NotedError):
         await service.warm()
     return set(driver.arguments)
 

@@ -225,6 +225,7 @@ def _add_ask(command: Any) -> None:
         help="the question; - or nothing reads it from standard input",
     )
     add_setting(ask, "model", "M")
+    add_setting(ask, "ask.revision", "REVISION")
     add_setting(ask, "ask.system_prompt", "S")
     add_setting(ask, "ask.max_new_tokens", "N")
     add_setting(ask, "ask.temperature", "T")
@@ -267,6 +268,7 @@ def _add_api(command: Any) -> None:
         "api --host 0.0.0.0",
     )
     add_setting(api, "model", "M")
+    add_setting(api, "ask.revision", "REVISION")
     add_setting(api, "api.host", "HOST")
     add_setting(api, "api.port", "N")
     api.add_argument(

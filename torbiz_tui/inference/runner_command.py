@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from torbiz_tui import __version__
 from torbiz_tui.catalogue import ModelInfo
@@ -22,14 +23,18 @@ def runner_command(
     *,
     local: bool,
     allow_pickled: bool = False,
+    revision: str = "",
 ) -> tuple[RunnerCommand, str]:
     """What is to run, and the key by which programs that ask the same way share it.
 
-    `allow_pickled` takes weights that can run code, where there are no others.
+    `allow_pickled` takes weights that can run code, where there are no others; `revision` is a
+    branch, a tag or a commit of the hub, empty for main.
     """
     arguments = ["--model-name", model.source, "--max-session-tokens", str(ask.session_tokens)]
     if model.demo:
         arguments += ["--torch-dtype", "float32"]
+    if revision and not Path(model.source).is_absolute():
+        arguments += ["--revision", revision]
     if allow_pickled:
         arguments += ["--allow-pickled"]
     if local:

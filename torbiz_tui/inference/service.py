@@ -60,12 +60,18 @@ class InferenceService:
     """
 
     def __init__(
-        self, driver: EnvironmentDriver, paths: Paths, config: Config, find_peers: FindPeers
+        self,
+        driver: EnvironmentDriver,
+        paths: Paths,
+        config: Config,
+        find_peers: FindPeers,
+        served_revision: Callable[[str], str] = lambda _model: "",
     ) -> None:
         self._driver = driver
         self._paths = paths
         self._config = config
         self._find_peers = find_peers
+        self._served_revision = served_revision
         self._model = config.model
         self._local = config.ask.local
         self._resolved: dict[str, ModelInfo] = {}
@@ -232,9 +238,16 @@ class InferenceService:
         if model is None:
             # Once a name: a hub that does not answer must not delay the next question.
             channel = self._config.petals.channel
-            model = await resolve_model(self._model, self._paths, channel=channel)
+            model = await resolve_model(
+                self._model, self._paths, channel=channel, revision=self._revision()
+            )
             self._resolved[self._model] = model
         return model
+
+    def _revision(self) -> str:
+        """What of the model is asked; empty for main. What is configured is for that model."""
+        configured = self._config.ask.revision if self._model == self._config.model else ""
+        return configured or self._served_revision(self._model)
 
     async def _command(self) -> tuple[RunnerCommand, str]:
         """What is to run, and the key by which programs share it."""
@@ -242,7 +255,12 @@ class InferenceService:
         peers = None if self._local else await self._find_peers(model)
         pickled = AllowedPickles(self._paths).allows(model.source)
         return runner_command(
-            model, peers, self._config.ask, local=self._local, allow_pickled=pickled
+            model,
+            peers,
+            self._config.ask,
+            local=self._local,
+            allow_pickled=pickled,
+            revision=self._revision(),
         )
 
     # An answer

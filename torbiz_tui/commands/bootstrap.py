@@ -24,7 +24,7 @@ from torbiz_tui.private_swarms.bootstrap import (
 )
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, encode, make_invite
 from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS, KnownSwarm, KnownSwarms
-from torbiz_tui.private_swarms.peer_address import for_others, read_peer
+from torbiz_tui.private_swarms.peer_address import for_others, read_peer, whole_peers
 
 _STAGES = {"importing": "Starting the bootstrap node", "connecting": "Connecting"}
 # With many interfaces its own addresses would leave no room for those of friends.
@@ -76,7 +76,10 @@ class _Memory:
     def known(self) -> tuple[str, ...]:
         """Where friends were reached before, and a server of this machine."""
         swarm = KnownSwarms(self._paths).find(self._name)
-        if swarm is None:
+        joined = self._config.swarm.initial_peers
+        given = {read_peer(text).peer_id for text in whole_peers(joined)}
+        # Another swarm may have the same name: the two must not become one.
+        if swarm is None or (given and not given & swarm.identities):
             return ()
         self._began_here = swarm.started_here
         return (*swarm.peers, *swarm.own)

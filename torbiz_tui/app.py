@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -41,6 +42,7 @@ DOCKER_COMMANDS = (
     ("clean", "clean up", "Frees what only this program uses, after showing the sizes"),
     ("prune", "explain docker system prune", "Why the app does not run it"),
 )
+_SCREENS = Path(__file__).with_name("screens")
 _ATTACH_AFTER_S = 0.2
 _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
@@ -62,7 +64,8 @@ class TorbizApp(OrderedKeys):
     def __init__(self, services: Services, first_mode: str = "ask") -> None:
         # Read by App.__init__: so the first paint is already the first screen's.
         self.DEFAULT_MODE = first_mode  # type: ignore[misc]
-        super().__init__()
+        # Parsed together with all else; the CSS of a screen that comes later is parsed with it anew.
+        super().__init__(css_path=_SCREENS / f"{first_mode}.tcss")
         self.services = services
         self._opened: dict[str, ModeScreen] = {}
         for mode in MODES:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
     from torbiz_tui.troubleshooting.symptom import Explanation
 
+# Programs that are started for it would hold up the first paint.
+_LOOK_AFTER_S = 0.1
 _TICK_S = 0.5
 _OUTPUT_LINES = 2_000
 _IMAGE_STEP = "image"
@@ -88,7 +90,7 @@ class SetupScreen(ModeScreen):
         self._watch_plan()
         self.set_interval(_TICK_S, self._tick)
         if not self._plan.running:
-            self.call_after_refresh(self._look)
+            self.set_timer(_LOOK_AFTER_S, self._look)
 
     # What the plan says
 

@@ -19,7 +19,7 @@ from model_download import ModelDownload
 from petals_compat import is_installed, stand_in
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_DEFAULTS = {"lora_dropout": 0.0, "init_lora_weights": True}
+_DEFAULTS = {"init_lora_weights": True}
 # With these, what Petals computes would be another model than the adapter's.
 _NOT_COMPUTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save")
 
@@ -71,7 +71,8 @@ def _config(name: str, folder: Path) -> dict[str, Any]:
         raise _unusable(name, f"it uses {', '.join(others)}, which Petals does not compute")
     if not (folder / WEIGHTS).is_file():
         raise _unusable(name, f"it has no {WEIGHTS}, and pickled ones are not loaded")
-    return config | {"peft_type": "LORA"}
+    # Only training drops values out; Petals would say at every block that it does not.
+    return config | {"peft_type": "LORA", "lora_dropout": 0.0}
 
 
 def _import_peft() -> Any:

@@ -140,7 +140,9 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
     if key == "share.announce_maddrs":
         return st.lists(st.just("/ip4/192.0.2.7/tcp/31337")).map(tuple)
     if key == "share.petals_options":
-        return st.sampled_from([(), ("num_handlers=3", "adapters=a/b c/d"), ("no_auto_relay=true",)])
+        return st.sampled_from(
+            [(), ("num_handlers=3", "adapters=a/b c/d"), ("no_auto_relay=true",)]
+        )
     if key == "ask.revision":
         return st.sampled_from(["", "v1.0", "refs/pr/1"])
     if key == "swarm.name":

@@ -41,6 +41,11 @@ def test_loading_counts_the_blocks() -> None:
     assert state.addresses == ("/ip4/127.0.0.1/tcp/31999/p2p/QmRTEffS2nUZnkYbRpfm",)
 
 
+def test_an_adapter_of_a_block_is_not_another_block() -> None:
+    loaded = "Nov 23 20:42:53.460 [INFO] Loaded adapter acme/lora for block 1"
+    assert after(*START, loaded).stage_text == "Loading blocks: 2 of 8"
+
+
 def test_a_loaded_block_is_not_yet_serving() -> None:
     state = after(*START, *REST)
     assert state.phase is Phase.STARTING

@@ -39,7 +39,7 @@ _JOINING = re.compile(r"^Announced that blocks? (.+) (?:is|are) joining$")
 # Petals prints `range(0, 8)` where the blocks are given and a list where it chooses them.
 _RANGE = re.compile(r"range\((\d+), (\d+)\)|(\d+):(\d+)")
 _NUMBERS = re.compile(r"\d+")
-_LOADED = re.compile(r"^Loaded \S.* block (\d+)")
+_LOADED = re.compile(r"^Loaded (?!adapter )\S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
 _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
 _CRASHED = re.compile(r"^The server crashed \(.+\): it is started again in (\d+) s$")

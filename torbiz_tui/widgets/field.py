@@ -36,19 +36,24 @@ class Field(Vertical):
             yield from self._controls
             if self._hint:
                 yield Label(self._hint, classes="hint", markup=False)
-        yield Static(classes="meaning", markup=False)
-        yield Static(classes="problem", markup=False)
 
     def show_meaning(self, text: str, *, doubtful: bool = False) -> None:
         """Say what its value means; an empty text takes it away."""
-        meaning = self.query_one(".meaning", Static)
-        meaning.update(text)
-        meaning.set_class(bool(text), "-shown")
-        meaning.set_class(doubtful, "-doubtful")
+        self._say("meaning", text)
+        for meaning in self.query(".meaning"):
+            meaning.set_class(doubtful, "-doubtful")
 
     def show_problem(self, text: str) -> None:
         """Say what is wrong, in place of what it means; an empty text takes it away."""
         self.set_class(bool(text), "-wrong")
-        problem = self.query_one(".problem", Static)
-        problem.update(f"✗ {text}" if text else "")
-        problem.set_class(bool(text), "-shown")
+        self._say("problem", f"✗ {text}" if text else "")
+
+    def _say(self, kind: str, text: str) -> None:
+        """Of most fields nothing is ever said: their lines are made when they are needed."""
+        lines = self.query(f".{kind}").results(Static)
+        line = next(iter(lines), None)
+        if line is not None:
+            line.update(text)
+            line.set_class(bool(text), "-shown")
+        elif text:
+            self.mount(Static(text, classes=f"{kind} -shown", markup=False))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config_schema import SETTINGS
-from torbiz_tui.config_values import RejectedError
+from torbiz_tui.config_values import RejectedError, TextList
 from torbiz_tui.errors import UsageError
 from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import FoundSwarm
@@ -272,7 +272,8 @@ def _announce_problem(text: str) -> str:
         try:
             kind.check([address])
         except RejectedError:
-            return f"{address} is not accepted: {kind.accepted}."
+            accepted = kind.item.accepted if isinstance(kind, TextList) else kind.accepted
+            return f"{address} is not accepted; accepted is {accepted}."
     return ""
 
 

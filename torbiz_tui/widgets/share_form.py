@@ -37,8 +37,8 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 _INTRO = "Lend this machine: it serves blocks of a model to those who ask it."
 _INTRO_RUNNING = "It goes on with its settings until you restart it; Esc changes nothing."
 _START, _RESTART = "Start sharing", "Restart with these"
-# Fewer rows do not hold all fields with space between them.
-_ROOMY = 30
+# Fewer rows do not hold all fields with space between them, and still fewer not the usual ones.
+_ROOMY, _USUAL = 30, 22
 _FOOT_ROWS = 2
 _FIELD_OF_CODE = {
     "no_model": "model",
@@ -360,8 +360,9 @@ class ShareForm(Vertical):
         self._fit_in()
 
     def _fit_in(self) -> None:
-        cramped = self.app.size.height < _ROOMY
-        dense = cramped and (self._swarm.joining or self.query_one(MoreSettings).opened)
+        height = self.app.size.height
+        more = self._swarm.joining or self.query_one(MoreSettings).opened
+        dense = height < (_ROOMY if more else _USUAL)
         self.set_class(dense, "-dense")
         # The foot follows the fields, and stays in sight where they do not all fit.
         foot = _FOOT_ROWS if dense else 2 * _FOOT_ROWS

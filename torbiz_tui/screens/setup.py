@@ -89,8 +89,7 @@ class SetupScreen(ModeScreen):
         self.query_one(StepList).focus()
         self._watch_plan()
         self.set_interval(_TICK_S, self._tick)
-        if not self._plan.running:
-            self.set_timer(_LOOK_AFTER_S, self._look)
+        self.set_timer(_LOOK_AFTER_S, self._look)
 
     # What the plan says
 
@@ -250,6 +249,8 @@ class SetupScreen(ModeScreen):
 
     @work(group="check", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
+        if self._plan.running:
+            return
         await self._plan.check_all()
         self._after_plan()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import AbstractContextManager
 from dataclasses import replace as changed
+from typing import TYPE_CHECKING
 
 from torbiz_tui.broadcast import Subscription
 from torbiz_tui.catalogue import ModelInfo
@@ -20,10 +21,11 @@ from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
 from torbiz_tui.sharing.parting import parting
-from torbiz_tui.sharing.petals_options import normalised, require_hosting, value_of
-from torbiz_tui.sharing.request import ShareRequest, check_blocks, make_spec, require_name
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
+
+if TYPE_CHECKING:
+    from torbiz_tui.sharing.request import ShareRequest
 
 _LOOK_AGAIN_S = 3.0
 _LAST_WORDS_S = 3.0
@@ -54,6 +56,9 @@ class SharingService:
 
     def default_request(self, model: str | None = None) -> ShareRequest:
         """What the configuration says, for `model` or the configured one."""
+        from torbiz_tui.sharing.petals_options import normalised
+        from torbiz_tui.sharing.request import ShareRequest
+
         share, swarm = self._config.share, self._config.swarm
         return ShareRequest(
             model=model or self._config.model,
@@ -151,6 +156,8 @@ class SharingService:
         channel = self._config.petals.channel
         from torbiz_tui.catalogue import resolve_model
         from torbiz_tui.sharing.fitting import fitting_blocks
+        from torbiz_tui.sharing.petals_options import require_hosting, value_of
+        from torbiz_tui.sharing.request import check_blocks, make_spec, require_name
 
         name = require_name(request.model)
         if model is None:
@@ -255,6 +262,3 @@ class SharingService:
             self._looking.cancel()
         await self._watch.finish(0)
         await self._held.close()
-
-
-__all__ = ["ShareRequest", "SharingService"]

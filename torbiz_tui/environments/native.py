@@ -34,6 +34,7 @@ from torbiz_tui.environments.native_record import (
     record_from_json,
     record_to_json,
 )
+from torbiz_tui.environments.own_memory import OwnMemory
 from torbiz_tui.environments.petals_stack import PetalsStack
 from torbiz_tui.environments.ports import require_free_port
 from torbiz_tui.environments.processes import (
@@ -74,6 +75,7 @@ class NativeDriver(EnvironmentDriver):
         self.stack = PetalsStack(paths, config.petals)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._sampled: dict[int, psutil.Process] = {}
+        self._memory = OwnMemory()
         self._told_of_record = ""
         self._shared_runners = SharedRunners(paths)
 
@@ -300,11 +302,12 @@ class NativeDriver(EnvironmentDriver):
             try:
                 process = self._sampled.get(pid) or psutil.Process(pid)
                 cpu += process.cpu_percent()
-                memory += _own_memory(process)
+                memory += self._memory.of(process)
                 current[pid] = process
             except psutil.Error:
                 continue
         self._sampled = current
+        self._memory.keep_only(set(current))
         return ResourceSample(cpu, memory, len(current))
 
     async def spawn(self, command: RunnerCommand) -> RunnerProcess:
@@ -331,13 +334,6 @@ class NativeDriver(EnvironmentDriver):
     def _argv(self, command: RunnerCommand) -> list[str]:
         script = runner_scripts() / command.script
         return [str(self._paths.env_python), str(script), *command.arguments]
-
-
-def _own_memory(process: psutil.Process) -> int:
-    """Resident bytes, pages that forked processes share counted once among them (Linux)."""
-    if sys.platform == "linux":
-        return int(process.memory_full_info().pss)
-    return int(process.memory_info().rss)
 
 
 def _descendants(pid: int) -> dict[int, str]:

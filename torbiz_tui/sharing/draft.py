@@ -31,6 +31,22 @@ _AS_CONFIGURED = {
     "pause_when_busy": "share.pause_when_busy",
 }
 
+FIELD_OF_CODE = {
+    "no_model": "model",
+    "model_not_found": "model",
+    "model_not_here": "model",
+    "model_gated": "model",
+    "model_unsupported": "model",
+    "hub_unreachable": "model",
+    "token_missing": "hub_token",
+    "token_invalid": "hub_token",
+    "port_taken": "port",
+    "no_device": "device",
+    "petals_option": "petals_options",
+    "swarm_not_found": "swarm",
+}
+"""The fields that errors of the service are about, by their codes."""
+
 
 @dataclass(frozen=True)
 class ShareDraft:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import Vertical, VerticalScroll
+from textual.events import DescendantFocus
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Select, Static
@@ -14,6 +15,7 @@ from textual.widgets import Button, Input, Select, Static
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.private_swarms.peer_address import read_peer
 from torbiz_tui.sharing.draft import (
+    FIELD_OF_CODE,
     ShareDraft,
     draft_of,
     problems_of,
@@ -24,7 +26,7 @@ from torbiz_tui.sharing.hub_token import token_origin
 from torbiz_tui.widgets.field import Field
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.model_name import short_model
-from torbiz_tui.widgets.share_more import CHOICES, FLAGS, NAMES, TEXTS, MoreSettings
+from torbiz_tui.widgets.share_more import ABOUT, CHOICES, FLAGS, NAMES, TEXTS, MoreSettings
 from torbiz_tui.widgets.swarm_choice import SwarmChoice
 
 if TYPE_CHECKING:
@@ -40,20 +42,6 @@ _START, _RESTART = "Start sharing", "Restart with these"
 # Fewer rows do not hold all fields with space between them, and still fewer not the usual ones.
 _ROOMY, _USUAL = 30, 22
 _FOOT_ROWS = 2
-_FIELD_OF_CODE = {
-    "no_model": "model",
-    "model_not_found": "model",
-    "model_not_here": "model",
-    "model_gated": "model",
-    "model_unsupported": "model",
-    "hub_unreachable": "model",
-    "token_missing": "hub_token",
-    "token_invalid": "hub_token",
-    "port_taken": "port",
-    "no_device": "device",
-    "petals_option": "petals_options",
-    "swarm_not_found": "swarm",
-}
 
 
 class ShareForm(Vertical):
@@ -77,7 +65,9 @@ class ShareForm(Vertical):
     ShareForm #start { margin: 0 0 1 15; }
     ShareForm.-dense #foot { margin: 0; }
     ShareForm.-dense #start { margin: 0 0 0 15; }
-    ShareForm #preview {
+    ShareForm #about { display: none; }
+    ShareForm #about.-shown { display: block; }
+    ShareForm #preview, ShareForm #about {
         height: 1; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap;
     }
     """
@@ -126,6 +116,7 @@ class ShareForm(Vertical):
             )
             yield MoreSettings(draft, token_origin())
         with Vertical(id="foot"):
+            yield Static(id="about", markup=False)
             yield Button(_START, variant="primary", id="start", compact=True)
             yield Static(id="preview", markup=False)
 
@@ -265,7 +256,7 @@ class ShareForm(Vertical):
 
     def show_error(self, error: TorbizError) -> bool:
         """Show an error of the service at the field that it is about; False when it is of none."""
-        name = _FIELD_OF_CODE.get(error.code)
+        name = FIELD_OF_CODE.get(error.code)
         if name is None:
             return False
         self._show_problem(name, str(error))
@@ -355,17 +346,22 @@ class ShareForm(Vertical):
             self._choose(named[0])
             self._named_by = "Named by the swarm."
 
+    @on(DescendantFocus)
+    def _say_what_it_is(self, event: DescendantFocus) -> None:
+        self.query_one("#about", Static).update(ABOUT.get(event.widget.id or "", ""))
+
     def on_resize(self) -> None:
         """What fits depends on the room."""
         self._fit_in()
 
     def _fit_in(self) -> None:
         height = self.app.size.height
-        more = self._swarm.joining or self.query_one(MoreSettings).opened
-        dense = height < (_ROOMY if more else _USUAL)
+        opened = self.query_one(MoreSettings).opened
+        dense = height < (_ROOMY if opened or self._swarm.joining else _USUAL)
+        self.query_one("#about").set_class(opened, "-shown")
         self.set_class(dense, "-dense")
         # The foot follows the fields, and stays in sight where they do not all fit.
-        foot = _FOOT_ROWS if dense else 2 * _FOOT_ROWS
+        foot = opened + (_FOOT_ROWS if dense else 2 * _FOOT_ROWS)
         self.query_one("#fields").styles.max_height = max(1, self.content_size.height - foot)
 
     @property

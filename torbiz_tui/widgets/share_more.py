@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.events import DescendantBlur, DescendantFocus
 from textual.widget import Widget
-from textual.widgets import Button, Input, Select, Static
+from textual.widgets import Button, Input, Select
 
 from torbiz_tui.config_schema import SETTINGS
 from torbiz_tui.config_values import Choice
@@ -32,7 +30,7 @@ CHOICES = ("torch_dtype", "quantization")
 FLAGS = ("mains_only", "restart_on_crash")
 NAMES = (*TEXTS, *CHOICES, *FLAGS, "hub_token")
 # What is said of the field that has the keys; in a row of 80 columns.
-_ABOUT = {
+ABOUT = {
     "port": "The TCP port that others dial; behind a router it has to be forwarded.",
     "reserve_percent": "Percent of the free memory that is left to other programs.",
     "hours": "Hours to serve at, such as 22:00-07:00; it pauses outside of them.",
@@ -67,7 +65,6 @@ class MoreSettings(Vertical):
     MoreSettings .pair Input, MoreSettings .pair Select { width: 18; }
     MoreSettings .pair.-stacked { layout: vertical; max-width: 100%; }
     MoreSettings .pair.-stacked > Field { width: 100%; }
-    MoreSettings #about { height: 1; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
     """
 
     def __init__(self, draft: ShareDraft, token_origin: str) -> None:
@@ -138,7 +135,6 @@ class MoreSettings(Vertical):
             token = _input("hub_token", "", self._token_origin or _TOKEN)
             token.password = True
             yield Field("hub_token", "Hub token", token)
-            yield Static(id="about", markup=False)
 
     @property
     def opened(self) -> bool:
@@ -176,15 +172,6 @@ class MoreSettings(Vertical):
     def switched(self, name: str) -> bool:
         """What a switch says."""
         return self.query_one(f"#{name}", Select).value is True
-
-    @on(DescendantFocus)
-    def _say_what_it_is(self, event: DescendantFocus) -> None:
-        self.query_one("#about", Static).update(_ABOUT.get(event.widget.id or "", ""))
-
-    @on(DescendantBlur)
-    def _say_nothing(self) -> None:
-        if not self.query_one("#more-fields").has_focus_within:
-            self.query_one("#about", Static).update("")
 
     def _title(self, draft: ShareDraft) -> str:
         opened = self.is_mounted and self.opened

@@ -17,7 +17,8 @@ from argument_types import disk_space, number, revision, whole_number
 
 _DAY_S, _WEEK_S = 86_400, 604_800
 _TOKENS = 10_000_000
-_COMPRESSIONS = ("none", "meanstd_16bit", "float16", "quantile_8bit", "uniform_8bit")
+# hivemind's others fail with the pinned numpy, or need bitsandbytes on both sides.
+_COMPRESSIONS = ("none", "float16", "meanstd_16bit")
 # Those that the runner's own options have too, and those that it does something with itself.
 OWN = ("num_handlers", "max_disk_space", "update_period", "request_timeout")
 _NOT_THE_SERVERS = ("increase_file_limit", *OWN)
@@ -56,6 +57,22 @@ def missing_device(given: Mapping[str, Any], devices: int) -> str:
         if int(name.partition(":")[2]) >= devices:
             return f"tensor_parallel_devices {name}: there are {devices} CUDA devices."
     return ""
+
+
+def compression_problem(given: Mapping[str, Any], dtype: str, checkpoint: object) -> str:
+    """A sentence where answers in this number format cannot be compressed.
+
+    `dtype` as Petals is given it, `checkpoint` the format of the weights. Petals serves float32
+    weights as bfloat16 where it is left to it.
+    """
+    name = given.get("compression", "none")
+    auto = dtype == "auto" and "float16" not in str(checkpoint).replace("bfloat16", "")
+    if name == "none" or not (auto or dtype == "bfloat16"):
+        return ""
+    return (
+        f"compression {name} takes no bfloat16: give --torch-dtype float32, or float16 on a GPU,"
+        " or none of it."
+    )
 
 
 def _flag(text: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
 import signal
 import sys
 import threading
@@ -33,9 +32,16 @@ from model_source import (
     load_config,
     resolve_model,
 )
-from petals_option_types import FILE_LIMIT, missing_device, server_arguments
+from petals_option_types import FILE_LIMIT, compression_problem, missing_device, server_arguments
 from seeder_options import listening_addresses, parse_options, port_in_use
 from served_counters import HANDLERS, ServedCounters
+from server_choices import (
+    StartError,
+    choose_blocks,
+    choose_device,
+    choose_dtype,
+    default_handlers,
+)
 from staying_joined import start_staying_joined
 from supervisor_words import tell_supervisor
 from swarm_coverage import start_telling as start_telling_coverage
@@ -50,10 +56,6 @@ SMALL_HIDDEN_SIZE = 1024
 CPU_CHUNK_BYTES = 64 * 2**20
 
 logger = runner_logger()
-
-
-class StartError(Exception):
-    """The server cannot start; the text is the one line to print."""
 
 
 class _StopSignals:
@@ -142,13 +144,16 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
         limits.increase_file_limit(limit, limit)
 
     config = load_config(model, revision=options.petals.get("revision"))
-    device = _choose_device(options.device, torch)
+    device = choose_device(options.device, torch)
     if problem := missing_device(options.petals, torch.cuda.device_count()):
         raise StartError(problem)
     quantization = options.quantization or "none"
     if quantization != "none" and device.type != "cuda":
         raise StartError(f"Quantization to {quantization} needs a CUDA device, not {device}.")
-    blocks = _choose_blocks(options.blocks, config.num_hidden_layers, device.type)
+    dtype = choose_dtype(options.torch_dtype, config, device, torch)
+    if problem := compression_problem(options.petals, dtype, config.torch_dtype):
+        raise StartError(problem)
+    blocks = choose_blocks(options.blocks, config.num_hidden_layers, device.type)
     prefix = options.dht_prefix
     if prefix is None and Path(model).is_dir():
         prefix = derive_dht_prefix(model)
@@ -171,9 +176,9 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
         dht_prefix=prefix,
         public_name=options.public_name,
         throughput=options.throughput,
-        num_handlers=options.num_handlers or _default_handlers(device.type),
+        num_handlers=options.num_handlers or default_handlers(device.type),
         attn_cache_tokens=options.attn_cache_tokens,
-        torch_dtype=_choose_dtype(options.torch_dtype, config, device, torch),
+        torch_dtype=dtype,
         cache_dir=str(cache),
         max_disk_space=options.max_disk_space,
         device=device,
@@ -249,55 +254,6 @@ def _announced(options: argparse.Namespace) -> list[str] | None:
     if options.public_ip:
         return [f"/ip4/{options.public_ip}/tcp/{options.port}"]
     return options.announce_maddr or None
-
-
-def _choose_device(name: str, torch: Any) -> Any:
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        name = "cuda" if cuda else "mps" if mps else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda":
-        if not cuda:
-            raise StartError(f"--device {name}: this machine has no usable CUDA device.")
-        device = torch.device("cuda", device.index or 0)
-        if device.index >= torch.cuda.device_count():
-            raise StartError(
-                f"--device {name}: there are {torch.cuda.device_count()} CUDA devices."
-            )
-    if device.type == "mps" and not mps:
-        raise StartError("--device mps: Metal is not available on this machine.")
-    return device
-
-
-def _choose_dtype(name: str, config: Any, device: Any, torch: Any) -> str:
-    """Petals turns float32 checkpoints into bfloat16, and float16 does not run on a CPU."""
-    if device.type != "cpu":
-        return name
-    if name == "float16":
-        raise StartError("--torch-dtype float16 does not run on a CPU: give float32 or bfloat16.")
-    if name == "auto":
-        return "float32" if config.torch_dtype in (None, torch.float32) else "bfloat16"
-    return name
-
-
-def _choose_blocks(blocks: Any, total: int, device_type: str) -> dict[str, Any]:
-    if blocks == "auto":
-        if device_type != "cpu":
-            return {"num_blocks": None}  # Petals fills the device's memory
-        blocks = (0, total)
-    if isinstance(blocks, int):
-        if blocks < total:
-            return {"num_blocks": blocks}
-        blocks = (0, total)
-    first, end = blocks
-    if end > total:
-        raise StartError(f"--blocks {first}:{end}: the model has blocks 0 to {total - 1} only.")
-    return {"block_indices": f"{first}:{end}"}
-
-
-def _default_handlers(device_type: str) -> int:
-    """Each handler is a forked process; on a small CPU more of them only take its memory."""
-    return min(4, max(2, os.cpu_count() or 2)) if device_type == "cpu" else 8
 
 
 def _serve(server: Any, stop_signals: _StopSignals, drain: Drain, counters: ServedCounters) -> int:

@@ -142,9 +142,9 @@ PETALS_OPTIONS: Mapping[str, PetalsOption] = {
         "Seconds that connecting to the initial peers may take.", "60", _seconds(1, 3600)
     ),
     "compression": _passed(
-        "How answers are compressed on their way.",
+        "How answers are compressed on their way; not for bfloat16 blocks.",
         "none",
-        Choice("none", "meanstd_16bit", "float16", "quantile_8bit", "uniform_8bit"),
+        Choice("none", "float16", "meanstd_16bit"),
     ),
     "num_handlers": _passed(
         "Processes that take requests.", "8; here 2 to 4 on a processor", Whole(1, 64)
@@ -258,8 +258,9 @@ PETALS_OPTIONS: Mapping[str, PetalsOption] = {
 NOTES: Sequence[str] = (
     "`balance_quality` and `mean_balance_check_period` hold where Petals has chosen the blocks: a"
     " number of blocks that is not all of them. Exact blocks (A:B), and all blocks, stay as they are.",
-    "`compression`: `blockwise_8bit` is not accepted, since the server and everyone who asks it would"
-    " need bitsandbytes.",
+    "`compression`: hivemind's `quantile_8bit` and `uniform_8bit` fail with the numpy of these pins,"
+    " and `blockwise_8bit` needs bitsandbytes in the server and with everyone who asks it. The two"
+    " that work take no bfloat16 (--dtype float32, or float16 on a GPU).",
     "`host_maddrs` in a container with `docker.network: published` only says whether the port is"
     " published to all interfaces or to loopback.",
     "`revision`: the fit, the download and Petals' server read that one, and it need not be main. Who"

@@ -149,7 +149,7 @@ GIVEN = {
     "adapters": ["acme/one acme/two", "/models/lora"],
     "no_auto_relay": ["true", "yes"],
     "skip_reachability_check": ["on"],
-    "compression": ["float16", "uniform_8bit"],
+    "compression": ["float16", "meanstd_16bit"],
     "revision": ["main", "refs/pr/1", "v1.0"],
     "tensor_parallel_devices": ["cuda:0 cuda:1"],
     "custom_module_path": [str(Path(__file__))],
@@ -177,6 +177,24 @@ def test_the_runner_takes_what_the_app_takes(server_options: ModuleType) -> None
             assert (given, value) == (name, list(expected) if type(expected) is tuple else expected)
         with pytest.raises(argparse.ArgumentTypeError, match=name):
             server_options.petals_option(f"{name}=../x y")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "checkpoint", "compressed"),
+    [
+        ("float32", "torch.bfloat16", True),
+        ("bfloat16", "torch.float16", False),
+        ("auto", "torch.float16", True),
+        ("auto", "torch.bfloat16", False),
+        ("auto", "None", False),
+    ],
+)
+def test_bfloat16_is_not_compressed(
+    server_options: ModuleType, dtype: str, checkpoint: str, compressed: bool
+) -> None:
+    given = {"compression": "float16"}
+    assert bool(server_options.compression_problem(given, dtype, checkpoint)) is not compressed
+    assert not server_options.compression_problem({}, dtype, checkpoint)
 
 
 @pytest.mark.swarm

@@ -44,6 +44,7 @@ DOCKER_COMMANDS = (
 )
 _SCREENS = Path(__file__).with_name("screens")
 _ATTACH_AFTER_S = 0.2
+_LOOK_FOR_TERMINAL_S = 1.0
 _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
 
@@ -97,6 +98,12 @@ class TorbizApp(OrderedKeys):
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
+            self.set_interval(_LOOK_FOR_TERMINAL_S, self._leave_without_terminal)
+
+    def _leave_without_terminal(self) -> None:
+        """Who has started us (make does) may keep a hang-up to itself, and nobody sees us any more."""
+        if sys.__stdin__ is None or not sys.__stdin__.isatty():
+            self.exit()
 
     def _started(self) -> None:
         # What start has made stays: to look through it again holds up a frame by some 50 ms.

@@ -45,6 +45,7 @@ DOCKER_COMMANDS = (
 _SCREENS = Path(__file__).with_name("screens")
 _ATTACH_AFTER_S = 0.2
 _LOOK_FOR_TERMINAL_S = 1.0
+_PRELOAD_AFTER_S = 1.0
 _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
 
@@ -99,11 +100,20 @@ class TorbizApp(OrderedKeys):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
             self.set_interval(_LOOK_FOR_TERMINAL_S, self._leave_without_terminal)
+            self.set_timer(_PRELOAD_AFTER_S, self._preload)
 
     def _leave_without_terminal(self) -> None:
         """Who has started us (make does) may keep a hang-up to itself, and nobody sees us any more."""
         if sys.__stdin__ is None or not sys.__stdin__.isatty():
             self.exit()
+
+    @work(group="preload", exit_on_error=False)
+    async def _preload(self) -> None:
+        """Load the other screens' code before somebody waits for it, on a machine that is busy."""
+        from torbiz_tui.screens.preloading import load_screens
+        from torbiz_tui.threads import call_abandonable
+
+        await call_abandonable(load_screens, "load the screens")
 
     def _started(self) -> None:
         # What start has made stays: to look through it again holds up a frame by some 50 ms.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import signal
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from torbiz_tui.petals_command_line import PETALS_OPTIONS
 
 from .conftest import TinyModel
 from .runner_process import ServerProcess, free_port, gone, run_script
@@ -105,6 +108,22 @@ def test_says_that_a_model_type_is_not_supported(petals_python: Path, tmp_path: 
     result = run_script(petals_python, SEEDER, "--model-name", str(tmp_path))
     assert result.returncode == 1
     assert "Petals does not support model type gpt2" in result.stderr.splitlines()[-1]
+
+
+def test_every_option_of_petals_own_program_is_in_our_table(petals_python: Path) -> None:
+    libraries = petals_python.parents[1].glob("lib/python3.*/site-packages")
+    source = next(folder / "petals" / "cli" / "run_server.py" for folder in libraries)
+    names = {
+        str(argument.value).lstrip("-")
+        for call in ast.walk(ast.parse(source.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("add", "add_argument")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and argument.value != "-c"
+    }
+    assert len(names) > 40
+    assert names == set(PETALS_OPTIONS)
 
 
 @pytest.mark.swarm

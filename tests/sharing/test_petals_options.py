@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib
-import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -195,23 +193,3 @@ def test_bfloat16_is_not_compressed(
     given = {"compression": "float16"}
     assert bool(server_options.compression_problem(given, dtype, checkpoint)) is not compressed
     assert not server_options.compression_problem({}, dtype, checkpoint)
-
-
-@pytest.mark.swarm
-def test_every_option_of_the_installed_petals_is_in_the_table() -> None:
-    python = os.environ.get("TORBIZ_TEST_PETALS_PYTHON")
-    if python is None:
-        pytest.skip("TORBIZ_TEST_PETALS_PYTHON names no Python that has Petals")
-    root = Path(python).parents[1]
-    source = next(root.glob("lib/python3.*/site-packages/petals/cli/run_server.py"))
-    names = {
-        str(argument.value).lstrip("-")
-        for call in ast.walk(ast.parse(source.read_text("utf-8")))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("add", "add_argument")
-        for argument in call.args
-        if isinstance(argument, ast.Constant) and argument.value != "-c"
-    }
-    assert len(names) > 40
-    assert names == set(PETALS_OPTIONS)

@@ -93,6 +93,22 @@ async def test_a_warning_of_a_server_that_serves_opens_the_restart_at_its_field(
     assert services.sharing.stopped == 0
 
 
+async def test_a_token_that_is_missing_is_given_one_key_away(services: FakeServices) -> None:
+    line = (
+        "Download failed (token_missing): owner/big is gated, and no token was given."
+        " Why: Its owner wants to know who takes it. What to do: Give a token."
+    )
+    app = app_of(services, "share")
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        services.sharing.become(ended(line))
+        await until_shown(pilot, "→ Give a token.", "e opens the form at the field")
+        await pilot.press("e")
+        await until_shown(pilot, "✗ owner/big is gated, and no token was given.")
+        assert app.focused is not None
+        assert app.focused.id == "hub_token"
+
+
 async def test_damaged_packages_are_installed_anew_on_setup(services: FakeServices) -> None:
     stack = step("petals", "Petals and its stack")(CheckResult.ready("all there"))
     made = fake_services(services.paths.home, stack)

@@ -191,6 +191,8 @@ def _failure(state: SharingState) -> Content:
         parts.append(f"\n  {state.ended_by.cause}")
     if state.remedy:
         parts.append((f"\n→ {state.remedy}", "bold"))
+    if report is not None and _has_a_field(report.last_lines):
+        parts.append(("\n  e opens the form at the field that it is about.", "dim"))
     if state.ended_by is not None:
         parts.append((f"\n  {EXPLAINS}", "dim"))
     else:
@@ -199,6 +201,14 @@ def _failure(state: SharingState) -> Content:
         parts.append(("\n\nThe last lines of its log:", "dim"))
         parts += [(f"\n  {line}", "dim") for line in report.last_lines[-_LOG_LINES_SHOWN:]]
     return Content.assemble(*parts)
+
+
+def _has_a_field(last_lines: tuple[str, ...]) -> bool:
+    from torbiz_tui.sharing.downloads import download_failure
+    from torbiz_tui.sharing.draft import FIELD_OF_CODE
+
+    failed = download_failure(last_lines)
+    return failed is not None and failed.code in FIELD_OF_CODE
 
 
 def _events(events: tuple[SharingEvent, ...]) -> Content:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.pickled_weights import pickled_question
+from torbiz_tui.pickled_weights import PICKLED, pickled_question
 from torbiz_tui.screens.preparing import PreparingScreen
 from torbiz_tui.screens.question import QuestionScreen
-from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN, PICKLED
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services

@@ -2,4 +2,3 @@
 
 NAME_TAKEN = "container_name_taken"
 DOES_NOT_FIT = "does_not_fit"
-PICKLED = "pickled_weights"

@@ -48,7 +48,7 @@ def serving(**changes: object) -> SharingState:
         stage=Stage.SERVING,
         spec=SPEC,
         blocks=(0, 8),
-        serving_since=time.time() - 125,
+        serving_since=time.time() - 7530,
         throughput=812.0,
         addresses=(ADDRESS,),
         requests_open=2,
@@ -68,7 +68,7 @@ async def test_what_is_served_to_whom_and_how_fast(services: FakeServices) -> No
         services.sharing.become(serving())
         await until_shown(
             pilot,
-            "2 min 05 s  blocks 0:8 (8 of 8)  port 31337",
+            "2 h 05 min  blocks 0:8 (8 of 8)  port 31337",
             "whole, 3 servers",
             "12.3 tokens/s",
             "1,204 of prompts, 98,765 generated",

@@ -125,7 +125,11 @@ class SwarmMap(VerticalScroll):
 
 
 def _content(rows: Sequence[Row], *, stale: bool) -> Content:
-    styles = dict.fromkeys(_STYLES, "$foreground-muted") | {"": "$foreground-muted"} if stale else _STYLES
+    styles = (
+        dict.fromkeys(_STYLES, "$foreground-muted") | {"": "$foreground-muted"}
+        if stale
+        else _STYLES
+    )
     lines = [
         Content.assemble(*((text, styles.get(style, "")) for text, style in row)) for row in rows
     ]

@@ -34,10 +34,19 @@ class AllowedPickles:
             self._file.change(_KEY, lambda kept: [*_models(kept), model])
 
     def forget(self, model: str) -> bool:
-        """Ask again from now on; whether it had been agreed to. Raises as `allow` does."""
-        if not self.allows(model):
+        """Ask again from now on; whether it had been agreed to. Raises as `allow` does.
+
+        The hub tells no capital letters apart.
+        """
+        name = model.lower()
+
+        def others(kept: object) -> list[str]:
+            return [one for one in _models(kept) if one.lower() != name]
+
+        kept = _models(self._file.read(_KEY))
+        if len(others(kept)) == len(kept):
             return False
-        self._file.change(_KEY, lambda kept: [one for one in _models(kept) if one != model])
+        self._file.change(_KEY, others)
         return True
 
 

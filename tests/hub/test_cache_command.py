@@ -13,6 +13,8 @@ import pytest
 from tests.cli.fakes import Scene
 from torbiz_tui.cli import main
 from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.paths import Paths
+from torbiz_tui.pickled_weights import AllowedPickles
 from torbiz_tui.sharing.state import Phase, SharingState
 
 Capture = pytest.CaptureFixture[str]
@@ -95,6 +97,26 @@ def test_what_is_shared_or_downloaded_stays(scene: Scene, capsys: Capture, tmp_p
         assert main(["cache", "clean", "acme/tiny", "--yes"]) == 1
     assert "being downloaded" in capsys.readouterr().err
     assert "home/cache/models--acme--tiny" in folders(tmp_path)
+
+
+def test_an_agreement_to_pickled_weights_goes_with_the_model(
+    scene: Scene, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    allowed = AllowedPickles(Paths(tmp_path / "home"))
+    allowed.allow("acme/tiny")
+    allowed.allow(str(folder))
+    assert main(["cache", "clean", "acme/tiny"]) == 2
+    assert allowed.allows("acme/tiny")
+    assert main(["cache", "clean", "Acme/Tiny", "--yes"]) == 0
+    assert not allowed.allows("acme/tiny")
+    # A model in a folder stays there, and is asked about again.
+    monkeypatch.chdir(tmp_path)
+    assert main(["cache", "clean", "./own"]) == 0
+    assert not allowed.allows(str(folder))
+    assert "you will be asked" in capsys.readouterr().err
+    assert folder.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.asking import answer, someone_answers
@@ -73,10 +74,10 @@ def _write(models: list[CachedModel]) -> None:
 
 async def _clean(call: Call, services: Services, models: list[CachedModel]) -> int:
     name: str = call.options.name
-    if AllowedPickles(services.paths).forget(name):
-        tell(f"Before pickled weights of {name} are loaded again, you will be asked.")
     found = [model for model in models if model.name.lower() == name.lower()]
     chosen = [model for model in found if model.place.ours or call.options.shared]
+    if not chosen and not found and _forget_agreement(services, name):
+        return ExitCode.OK
     if not chosen:
         raise _nothing(name, shared=bool(found))
     state = await services.sharing.attach()
@@ -99,12 +100,23 @@ async def _clean(call: Call, services: Services, models: list[CachedModel]) -> i
         if await answer("Remove it? [y/N] ") not in ("y", "yes"):
             tell("Nothing was changed.")
             return ExitCode.OK
+    _forget_agreement(services, name)
     freed, failed = await _remove(chosen)
     if call.options.json:
         write_json({"model": chosen[0].name, "freed_bytes": freed})
     else:
         write_line(f"Freed {disk_size(freed)}.")
     return ExitCode.FAILED if failed else ExitCode.OK
+
+
+def _forget_agreement(services: Services, name: str) -> bool:
+    """Ask again before pickled weights of this model, or folder, are loaded; whether it was agreed."""
+    folder = Path(name).expanduser()
+    model = str(folder.resolve()) if folder.is_dir() else name
+    if not AllowedPickles(services.paths).forget(model):
+        return False
+    tell(f"Before pickled weights of {name} are loaded again, you will be asked.")
+    return True
 
 
 async def _remove(chosen: list[CachedModel]) -> tuple[int, bool]:

@@ -14,6 +14,8 @@ from torbiz_tui.logs.writing import logger
 from torbiz_tui.threads import call_abandonable
 
 HUB_TIMEOUT_S = 10.0
+# The first of its answers; the rest of the time is for looking into the cache, or for the file.
+_REACH_TIMEOUT_S = 4.0
 
 
 async def hub_config(name: str, token: str = "", revision: str = "") -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _file(name: str, token: str, revision: str) -> Path:
     address = hf_hub_url(name, "config.json", revision=revision or None)
     reached = True
     try:
-        get_hf_file_metadata(address, token=token or None, timeout=HUB_TIMEOUT_S)
+        get_hf_file_metadata(address, token=token or None, timeout=_REACH_TIMEOUT_S)
     except HfHubHTTPError:
         # The download tells the refusals apart.
         pass

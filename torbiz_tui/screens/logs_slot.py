@@ -283,7 +283,9 @@ class LogSlot(Vertical):
         parts = status_parts(reading, pane, self.title_shown, doing)
         line = status_line(parts, max(10, self.size.width - 2))
         # It keeps its size: the whole screen need not be laid out again.
-        self.query_one(".status", Static).update(line, layout=False)
+        # On the way out it may be gone before the pane is.
+        for status in self.query(".status").results(Static):
+            status.update(line, layout=False)
 
     def _empty_text(self, reading: Reading) -> str:
         if reading.problem:

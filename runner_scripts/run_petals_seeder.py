@@ -47,7 +47,7 @@ from supervisor_words import tell_supervisor
 from swarm_coverage import start_telling as start_telling_coverage
 from weight_index import FolderWeights
 
-STOP_DEADLINE_S = 4.5
+STOP_DEADLINE_S = 4.0
 CONFIRM_TIMEOUT_S = 30.0
 # Blocks this small are slower on several threads than on one, above all on a busy machine.
 SMALL_HIDDEN_SIZE = 1024

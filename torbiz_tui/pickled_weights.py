@@ -59,8 +59,11 @@ def pickled_question(model: str, error: TorbizError) -> str:
 
 
 def _owner(model: str) -> str:
+    """The owner of a model of the hub, to go into the question; a folder has none."""
     owner, slash, name = model.partition("/")
-    return f" ({owner})" if slash and owner and "/" not in name else ""
+    if not slash or "/" in name or not owner or owner.startswith((".", "~")):
+        return ""
+    return f" ({owner})"
 
 
 def _models(kept: object) -> list[str]:

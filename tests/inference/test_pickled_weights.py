@@ -76,4 +76,5 @@ def test_removing_a_model_takes_it_back(
 def test_the_owner_is_named() -> None:
     error = TorbizError("They are pickled.", why="No others.")
     assert "code of its owner (acme) on this machine?" in pickled_question("acme/big", error)
-    assert "code of its owner on this machine?" in pickled_question("/models/big", error)
+    for folder in ("/models/big", "./big", "../big", "~/big"):
+        assert "code of its owner on this machine?" in pickled_question(folder, error)

@@ -12,7 +12,7 @@ from torbiz_tui.config import Config
 from torbiz_tui.environments.base import Environment
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.petals_stack import PetalsStack
-from torbiz_tui.errors import UsageError
+from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths
 from torbiz_tui.setup.plan import SetupPlan
 from torbiz_tui.setup.step import Step
@@ -59,11 +59,23 @@ class Services:
             self._served_revision,
         )
 
-    def _served_revision(self, model: str) -> str:
-        """The revision that this machine serves of a model of the hub, where it does."""
+    async def _served_revision(self, model: str) -> str:
+        """The revision that this machine serves of a model of the hub; empty where it does not."""
         from torbiz_tui.sharing.petals_options import value_of
 
-        spec = self.sharing.state.spec
+        if "/" not in model or model.startswith(("/", "~", ".")):
+            # A folder, or the demo: these have no revisions, and no engine needs to be asked.
+            return ""
+        state = self.sharing.state
+        spec = state.spec if state.active else None
+        if spec is None:
+            # A single question follows no server: what is written of it is enough.
+            try:
+                record = await self.environment.hosting.find_server()
+            except TorbizError:
+                # Nobody can tell (no engine answers).
+                record = None
+            spec = record.spec if record is not None else None
         if spec is None or spec.source != model:
             return ""
         return str(value_of(spec.petals_options, "revision") or "")

@@ -21,7 +21,7 @@ from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.processes import clean_environ, wait_gone
 from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import NotServedError, TorbizError
-from torbiz_tui.inference import service
+from torbiz_tui.inference import chosen_model, service
 from torbiz_tui.inference.events import (
     AnswerDone,
     ChatEvent,
@@ -82,13 +82,13 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     paths = Paths(tmp_path / "home")
     paths.ensure()
 
-    async def resolve(name: str, paths: Paths, *, channel: str) -> ModelInfo:
-        assert channel == "release"
+    async def resolve(name: str, paths: Paths, *, channel: str, revision: str) -> ModelInfo:
+        assert (channel, revision) == ("release", "")
         folder = paths.models / name
         folder.mkdir(exist_ok=True)
         return ModelInfo(name, str(folder), "llama", 8)
 
-    monkeypatch.setattr(service, "resolve_model", resolve)
+    monkeypatch.setattr(chosen_model, "resolve_model", resolve)
     return paths
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.cli import main
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand, RunnerProcess
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference import chosen_model
 from torbiz_tui.inference.service import InferenceService
 from torbiz_tui.paths import Paths
 from torbiz_tui.pickled_weights import AllowedPickles, pickled_question
@@ -37,6 +41,51 @@ async def arguments_for(service: InferenceService, driver: NotingDriver, model: 
     with pytest.raises(NotedError):
         await service.warm()
     return set(driver.arguments)
+
+
+async def test_what_was_agreed_to_without_the_hub_holds_once_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_swarm(_model: object) -> None:
+        return None
+
+    async def facts(name: str, _paths: Paths, **_given: str) -> ModelInfo:
+        if away:
+            raise TorbizError("The hub does not answer.", code="hub_unreachable")
+        return ModelInfo(name, name, "llama", 8)
+
+    away = True
+    monkeypatch.setattr(chosen_model, "resolve_model", facts)
+    driver = NotingDriver()
+    service = InferenceService(
+        cast("EnvironmentDriver", driver), Paths(tmp_path), Config(model="acme/big"), no_swarm
+    )
+    with pytest.raises(TorbizError, match="does not answer"):
+        await service.allow_pickled()
+    away = False
+    assert "--allow-pickled" in await arguments_for(service, driver, "acme/big")
+    assert "--allow-pickled" not in await arguments_for(service, driver, "acme/other")
+
+
+async def test_a_slow_disk_does_not_hold_up_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_swarm(_model: object) -> None:
+        return None
+
+    def slow(_allowed: AllowedPickles, _model: str) -> bool:
+        # It is read when the event loop has come to something else meanwhile.
+        return went_on.wait(5)
+
+    went_on = threading.Event()
+    monkeypatch.setattr(AllowedPickles, "allows", slow)
+    driver = NotingDriver()
+    service = InferenceService(
+        cast("EnvironmentDriver", driver), Paths(tmp_path), Config(model="torbiz-demo"), no_swarm
+    )
+    asking = asyncio.create_task(arguments_for(service, driver, "torbiz-demo"))
+    asyncio.get_running_loop().call_soon(went_on.set)
+    assert "--allow-pickled" in await asking
 
 
 async def test_the_runner_of_that_model_alone_may_load_them(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.catalogue import ModelInfo, resolve_model
+from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import EnvironmentDriver, RunnerCommand
 from torbiz_tui.errors import TorbizError
+from torbiz_tui.inference.chosen_model import ChosenModel, ServedRevision, nothing_served
 from torbiz_tui.inference.events import (
     DOWNLOADING,
     AnswerDone,
@@ -25,7 +26,7 @@ from torbiz_tui.inference.events import (
     Route,
     StageChanged,
 )
-from torbiz_tui.inference.runner_command import SwarmPeers, no_model, runner_command
+from torbiz_tui.inference.runner_command import SwarmPeers, runner_command
 from torbiz_tui.inference.runner_connection import (
     Change,
     PendingAnswer,
@@ -36,8 +37,6 @@ from torbiz_tui.inference.runner_connection import (
 from torbiz_tui.inference.runner_messages import generate, not_served, read_error, read_event
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import Paths
-from torbiz_tui.pickled_weights import AllowedPickles
-from torbiz_tui.private_swarms.naming import called_in_swarm
 
 __all__ = ["FindPeers", "InferenceService", "not_served"]
 
@@ -65,16 +64,12 @@ class InferenceService:
         paths: Paths,
         config: Config,
         find_peers: FindPeers,
-        served_revision: Callable[[str], str] = lambda _model: "",
+        served_revision: ServedRevision = nothing_served,
     ) -> None:
         self._driver = driver
-        self._paths = paths
         self._config = config
         self._find_peers = find_peers
-        self._served_revision = served_revision
-        self._model = config.model
-        self._local = config.ask.local
-        self._resolved: dict[str, ModelInfo] = {}
+        self._chosen = ChosenModel(paths, config, served_revision)
         self._connection: RunnerConnection | None = None
         self._outgoing: set[RunnerConnection] = set()
         self._connecting = asyncio.Lock()
@@ -84,18 +79,19 @@ class InferenceService:
     @property
     def model(self) -> str:
         """The model that is asked; empty when none is configured."""
-        return self._model
+        return self._chosen.name
 
     @property
     def local(self) -> bool:
         """Whether the model is loaded on this machine instead of asking a swarm."""
-        return self._local
+        return self._chosen.local
 
-    def choose(self, model: str, *, local: bool | None = None) -> None:
-        """Ask another model, or elsewhere, from the next question on; None leaves where."""
-        self._model = model
-        if local is not None:
-            self._local = local
+    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
+        """Ask another model, or elsewhere, from the next question on; None leaves where.
+
+        `revision` was named for this model, and goes before what is configured and what is served.
+        """
+        self._chosen.choose(model, local=local, revision=revision)
 
     @property
     def now(self) -> StageChanged:
@@ -129,7 +125,7 @@ class InferenceService:
         connection = self._connection
         if connection is None or connection.busy:
             return False
-        return connection.may_hold_session and not self._local
+        return connection.may_hold_session and not self.local
 
     def subscribe(self) -> AbstractContextManager[Subscription[Change]]:
         """Listen to the runner's stages and routes."""
@@ -226,41 +222,22 @@ class InferenceService:
     async def allow_pickled(self) -> None:
         """Load this model also where its weights can run code; remembered for it alone.
 
-        Raises TorbizError when that cannot be kept.
+        Raises TorbizError when that cannot be kept; where the hub cannot be asked what the model
+        is, it is kept with the next question.
         """
-        model = await self._chosen()
-        await asyncio.to_thread(AllowedPickles(self._paths).allow, model.source)
-
-    async def _chosen(self) -> ModelInfo:
-        if not self._model:
-            raise no_model()
-        model = self._resolved.get(self._model)
-        if model is None:
-            # Once a name: a hub that does not answer must not delay the next question.
-            channel = self._config.petals.channel
-            model = await resolve_model(
-                self._model, self._paths, channel=channel, revision=self._revision()
-            )
-            self._resolved[self._model] = model
-        return model
-
-    def _revision(self) -> str:
-        """What of the model is asked; empty for main. What is configured is for that model."""
-        configured = self._config.ask.revision if self._model == self._config.model else ""
-        return configured or self._served_revision(self._model)
+        await self._chosen.allow_pickled()
 
     async def _command(self) -> tuple[RunnerCommand, str]:
         """What is to run, and the key by which programs share it."""
-        model = called_in_swarm(await self._chosen(), self._model, self._config)
-        peers = None if self._local else await self._find_peers(model)
-        pickled = AllowedPickles(self._paths).allows(model.source)
+        asked = await self._chosen.asked()
+        peers = None if asked.local else await self._find_peers(asked.info)
         return runner_command(
-            model,
+            asked.info,
             peers,
             self._config.ask,
-            local=self._local,
-            allow_pickled=pickled,
-            revision=self._revision(),
+            local=asked.local,
+            allow_pickled=asked.allow_pickled,
+            revision=asked.revision,
         )
 
     # An answer
@@ -384,8 +361,7 @@ class InferenceService:
             ) from None
 
     def _error(self, message: Mapping[str, Any]) -> TorbizError:
-        known = self._resolved.get(self._model)
-        return read_error(message, self._model, known.num_blocks if known is not None else 0)
+        return read_error(message, self._chosen.name, self._chosen.num_blocks)
 
     async def _died(self, connection: RunnerConnection) -> NoReturn:
         report = await connection.how_it_ended()

@@ -54,13 +54,15 @@ class ScriptedInference:
     cancelled: bool = False
     closed: bool = False
     pickled_allowed: bool = False
+    revision: str = ""
 
     async def allow_pickled(self) -> None:
         self.pickled_allowed = True
         self.events = [event for event in self.events if not isinstance(event, TorbizError)]
 
-    def choose(self, model: str, *, local: bool | None = None) -> None:
+    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
         self.model = model
+        self.revision = revision
         if local is not None:
             self.local = local
 

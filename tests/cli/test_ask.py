@@ -196,6 +196,14 @@ def test_going_on_asks_where_it_was_asked(scene: Scene) -> None:
     assert scene.inference.local
 
 
+def test_a_named_revision_is_for_the_model_of_the_conversation(scene: Scene) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--model", "acme/one", "one"]) == 0
+    assert main(["ask", "--continue", "--revision", "v2", "two"]) == 0
+    assert scene.inference is not None
+    assert (scene.inference.model, scene.inference.revision) == ("acme/one", "v2")
+
+
 def test_there_is_nothing_to_go_on_with(scene: Scene, capsys: Capture) -> None:
     assert main(["ask", "--demo", "-c", "hi"]) == 2
     assert "There is no conversation to go on with." in capsys.readouterr().err

@@ -140,7 +140,7 @@ class _Asking:
     async def _events(self) -> AsyncGenerator[object, None]:
         ask = self._services.config.ask
         if not self._given["keep"]:
-            self._need_model()
+            self._choose(self._services.inference.model)
             return self._question()
         from torbiz_tui.inference.chat import Chat
         from torbiz_tui.inference.conversations import Conversation
@@ -150,7 +150,7 @@ class _Asking:
             chat = Chat(inference, history, await self._latest())
             await self._go_on(chat)
         else:
-            self._need_model()
+            self._choose(inference.model)
             new = Conversation(
                 0,
                 "",
@@ -171,9 +171,12 @@ class _Asking:
             messages.insert(0, Message("system", system))
         return _generator(self._services.inference.ask(messages, self._options))
 
-    def _need_model(self) -> None:
-        if not self._services.inference.model:
+    def _choose(self, model: str, *, local: bool | None = None) -> None:
+        """Ask this model, in the revision that is named on the command line, if one is."""
+        if not model:
             raise no_model()
+        revision = self._given.get("ask.revision", "")
+        self._services.inference.choose(model, local=local, revision=revision)
 
     async def _latest(self) -> Conversation:
         found = await self._services.history.latest()
@@ -191,8 +194,7 @@ class _Asking:
         model = self._services.inference.model if "model" in given else now.model
         inference = self._services.inference
         local = inference.local if "ask.local" in given else now.local
-        inference.choose(model or inference.model, local=local)
-        self._need_model()
+        self._choose(model or inference.model, local=local)
         changes = {name: getattr(ask, name) for name in _OPTIONS if f"ask.{name}" in given}
         system = ask.system_prompt if "ask.system_prompt" in given else now.system_prompt
         options = replace(now.options, **changes)

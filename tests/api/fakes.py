@@ -40,6 +40,7 @@ class FakeService:
     def __init__(self) -> None:
         self.model = "torbiz-demo"
         self.local = False
+        self.revision = ""
         self.steps: Sequence[Step] = said("Petals is a swarm.")
         self.asked: list[tuple[Message, ...]] = []
         self.prompts: list[str] = []
@@ -62,8 +63,8 @@ class FakeService:
         async with asyncio.timeout(10):
             await self._waiting.get()
 
-    def choose(self, model: str, *, local: bool | None = None) -> None:
-        self.model = model
+    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
+        self.model, self.revision = model, revision
 
     def subscribe(self) -> AbstractContextManager[Subscription[StageChanged | RouteChanged]]:
         return self._broadcast.subscribe()

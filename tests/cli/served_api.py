@@ -6,7 +6,7 @@ import sys
 from typing import cast
 
 from tests.api.fakes import DONE, FakeService, said
-from tests.cli.fakes import Scene
+from tests.cli.fakes import Scene, serving
 from torbiz_tui.assembly import Services
 from torbiz_tui.cli import main
 from torbiz_tui.commands import running
@@ -19,8 +19,13 @@ from torbiz_tui.paths import Paths
 WORD = sys.argv[1]
 
 
+class HubIsAway(FakeService):
+    async def allow_pickled(self) -> None:
+        raise TorbizError(f"The hub does not answer for {self.model} at {self.revision}.")
+
+
 def build(config: Config, paths: Paths) -> Services:
-    service = FakeService()
+    service, scene = HubIsAway() if WORD == "no-hub" else FakeService(), Scene()
     service.model = config.model
     if WORD == "endless":
         service.steps = [TokenReceived("Once "), None, DONE]
@@ -30,9 +35,11 @@ def build(config: Config, paths: Paths) -> Services:
         service.warm_error = UsageError("There is no model 'x'.", code="model_not_found")
     elif WORD == "refused":
         service.refusal = TorbizError("Its weights are pickled.", code="pickled_weights")
+    elif WORD == "no-hub":
+        scene.state = serving("acme/big")
     else:
         service.steps = said("Petals is a swarm.")
-    services = Scene().build(config, paths)
+    services = scene.build(config, paths)
     services.__dict__["inference"] = cast("InferenceService", service)
     return services
 

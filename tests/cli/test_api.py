@@ -174,6 +174,16 @@ def test_when_nobody_serves_it_goes_on_listening() -> None:
             assert asking.models.list().data[0].id == "torbiz-demo"
 
 
+def test_it_takes_the_named_revision_of_what_is_hosted_and_listens_without_the_hub() -> None:
+    options = ("--model", "", "--revision", "v2", "--allow-pickled-weights", "--port", "0")
+    with api("no-hub", *options) as running:
+        url = running.wait_for(r"at (http://\S+)\n")
+        running.wait_for("The hub does not answer for acme/big at v2")
+        running.wait_for("tries again with the next request")
+        with client(url) as asking:
+            assert asking.models.list().data[0].id == "acme/big"
+
+
 def test_elsewhere_than_on_loopback_a_key_is_made_and_kept_to_itself(home: Path) -> None:
     with api("answers", "--host", "0.0.0.0", "--port", str(free_port())) as running:
         port = running.wait_for(r"Serving torbiz-demo at http://[^/]+:(\d+)/v1\n")

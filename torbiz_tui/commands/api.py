@@ -7,11 +7,11 @@ import os
 import shlex
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.api.listening import base_url, is_loopback, listen
 from torbiz_tui.assembly import Services
@@ -49,13 +49,15 @@ def run(call: Call) -> int:
     config = call.loaded.config.api
     sockets = listen(config.host, config.port)
     try:
-        return call.run(partial(_serve, sockets, call.options.allow_pickled))
+        return call.run(partial(_serve, sockets, vars(call.options)))
     finally:
         for listening in sockets:
             listening.close()
 
 
-async def _serve(sockets: Sequence[socket.socket], allow_pickled: bool, services: Services) -> int:
+async def _serve(
+    sockets: Sequence[socket.socket], given: Mapping[str, Any], services: Services
+) -> int:
     from torbiz_tui.api.app import Api
     from torbiz_tui.api.key import find_key
     from torbiz_tui.api.requests import ServedModel
@@ -64,9 +66,7 @@ async def _serve(sockets: Sequence[socket.socket], allow_pickled: bool, services
     loopback = is_loopback(sockets)
     key = find_key(services.paths, os.environ, needed=not loopback)
     inference = services.inference
-    await _choose_model(services)
-    if allow_pickled:
-        await inference.allow_pickled()
+    await _choose_model(services, given.get("ask.revision", ""))
     model = ServedModel(_public_name(inference.model), inference.model)
     api = Api(
         inference,
@@ -90,7 +90,8 @@ async def _serve(sockets: Sequence[socket.socket], allow_pickled: bool, services
 
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, take, number)
-    async with _warming(inference, end.set) as warming:
+    allow_pickled = given["allow_pickled"]
+    async with _warming(inference, end.set, allow_pickled=allow_pickled) as warming:
         await serve(api, sockets, end, hurry)
     if ended_by:
         # The shell's convention for a process that a signal ended.
@@ -103,9 +104,14 @@ async def _serve(sockets: Sequence[socket.socket], allow_pickled: bool, services
     return ExitCode.FAILED
 
 
-async def _choose_model(services: Services) -> None:
-    """Without a configured model, that which this machine hosts. Raises UsageError for none."""
-    if services.inference.model:
+async def _choose_model(services: Services, revision: str) -> None:
+    """Without a configured model, that which this machine hosts. Raises UsageError for none.
+
+    `revision` is the one that the command line names, for whichever it is.
+    """
+    inference = services.inference
+    if inference.model:
+        inference.choose(inference.model, revision=revision)
         return
     state = await services.sharing.attach()
     if not state.active or state.spec is None:
@@ -114,7 +120,7 @@ async def _choose_model(services: Services) -> None:
             remedy="Name one with --model, or set `model` in the configuration.",
             code="no_model",
         )
-    services.inference.choose(state.spec.model)
+    inference.choose(state.spec.model, revision=revision)
 
 
 def _public_name(model: str) -> str:
@@ -151,12 +157,14 @@ def _introduction(url: str, model: str, key: ApiKey | None, *, loopback: bool) -
 
 @asynccontextmanager
 async def _warming(
-    inference: InferenceService, give_up: Callable[[], None]
+    inference: InferenceService, give_up: Callable[[], None], *, allow_pickled: bool
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Start the runner and tell how far it is; `give_up` is called where it can never start."""
 
     async def warm() -> None:
         try:
+            if allow_pickled:
+                await inference.allow_pickled()
             await inference.warm()
         except TorbizError as error:
             if isinstance(error, UsageError):

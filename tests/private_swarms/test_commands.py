@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,30 @@ import pytest
 from tests.cli.fakes import Scene, serving
 from tests.private_swarms.peers import peer
 from torbiz_tui.cli import main
+from torbiz_tui.environments.base import RunnerCommand
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.inference.events import AnswerDone, TokenReceived
 from torbiz_tui.paths import Paths
+from torbiz_tui.private_swarms.bootstrap import BootstrapEvent, Peers, Ready
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, encode
 from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms
 
 DEMO = InvitedModel("torbiz-demo", "torbiz-demo-hf")
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[RunnerCommand]:
+    """How bootstrap nodes were started; each one tells where it is, and who has joined."""
+    commands: list[RunnerCommand] = []
+
+    async def run(_driver: object, command: RunnerCommand) -> AsyncIterator[BootstrapEvent]:
+        commands.append(command)
+        yield Ready((peer(7),))
+        yield Peers(1, (peer(8),))
+
+    monkeypatch.setattr("torbiz_tui.commands.bootstrap.run_bootstrap", run)
+    return commands
 
 
 def code(*models: InvitedModel, peers: tuple[str, ...] = (peer(1),), name: str = "") -> str:
@@ -246,3 +263,31 @@ def test_a_new_swarm_gets_its_name(scene: Scene) -> None:
     assert scene.sharing.started is not None
     assert scene.sharing.started.swarm_name == "club"
     assert main(["share", "torbiz-demo", "--new-swarm", "--swarm", "no name"]) == ExitCode.USAGE
+
+
+@pytest.mark.usefixtures("scene")
+def test_a_node_without_a_name_calls_only_the_friends_of_its_own_swarm(
+    home: Path, started: list[RunnerCommand], capsys: Capture
+) -> None:
+    # Somebody else's node had no name either.
+    remember(home, KnownSwarm("swarm", peers=(peer(2),), last_seen=5.0))
+    for _ in range(2):
+        assert main(["bootstrap"]) == 0
+    first, second = (command.arguments for command in started)
+    assert "--known-peer" not in first
+    assert peer(2) not in second
+    assert {peer(7), peer(8)} <= set(second)
+    assert "swarm-2" in capsys.readouterr().err + str(KnownSwarms(Paths(home)).all())
+
+
+@pytest.mark.usefixtures("scene")
+def test_a_node_starts_where_nothing_can_be_remembered(
+    home: Path, started: list[RunnerCommand], capsys: Capture
+) -> None:
+    Paths(home).ensure()
+    Paths(home).state_file.mkdir()
+    assert main(["bootstrap"]) == 0
+    assert len(started) == 1
+    said = capsys.readouterr()
+    assert "The friends of before are not called" in said.err
+    assert "torbiz1-" in said.out

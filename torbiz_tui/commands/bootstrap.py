@@ -22,9 +22,11 @@ from torbiz_tui.private_swarms.bootstrap import (
     remember_port,
     run_bootstrap,
 )
+from torbiz_tui.private_swarms.finding import joined_before
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, encode, make_invite
-from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS, KnownSwarm, KnownSwarms
-from torbiz_tui.private_swarms.peer_address import for_others, read_peer, whole_peers
+from torbiz_tui.private_swarms.known import MAX_KEPT_PEERS, NO_NAME, KnownSwarm, KnownSwarms
+from torbiz_tui.private_swarms.peer_address import for_others, read_peer
+from torbiz_tui.private_swarms.remembering import NOTED_AGAIN_S
 
 _STAGES = {"importing": "Starting the bootstrap node", "connecting": "Connecting"}
 # With many interfaces its own addresses would leave no room for those of friends.
@@ -67,20 +69,26 @@ class _Memory:
     def __init__(self, services: Services) -> None:
         self._paths = services.paths
         self._config = services.config
-        self._name = services.config.swarm.name or "swarm"
+        self._name = services.config.swarm.name or NO_NAME
         self._own: tuple[str, ...] = ()
         self._began_here = not services.config.swarm.initial_peers
         self._written: tuple[str, ...] = ()
+        self._at = 0.0
         self._failed = False
 
     def known(self) -> tuple[str, ...]:
         """Where friends were reached before, and a server of this machine."""
-        swarm = KnownSwarms(self._paths).find(self._name)
-        joined = self._config.swarm.initial_peers
-        given = {read_peer(text).peer_id for text in whole_peers(joined)}
-        # Another swarm may have the same name: the two must not become one.
-        if swarm is None or (given and not given & swarm.identities):
+        known, asked = KnownSwarms(self._paths), self._config.swarm
+        try:
+            swarm = joined_before(known.all(), asked.initial_peers, asked.name)
+        except TorbizError as error:
+            tell(f"{PROGRAM}: The friends of before are not called: {error}")
             return ()
+        for warning in known.warnings:
+            tell(f"{PROGRAM}: {warning}")
+        if swarm is None:
+            return ()
+        self._name = asked.name or swarm.name
         self._began_here = swarm.started_here
         return (*swarm.peers, *swarm.own)
 
@@ -100,16 +108,16 @@ class _Memory:
 
     def peers(self, addresses: tuple[str, ...]) -> None:
         """These are there now."""
-        if set(addresses) - set(self._written):
+        if set(addresses) - set(self._written) or time.time() - self._at >= NOTED_AGAIN_S:
             self._remember(addresses)
 
     def _remember(self, peers: Sequence[str]) -> KnownSwarm:
-        self._written = tuple(peers)
+        self._written, self._at = tuple(peers), time.time()
         swarm = KnownSwarm(
             self._name,
             peers=tuple(dict.fromkeys((*self._own, *peers)))[:MAX_KEPT_PEERS],
             started_here=self._began_here,
-            last_seen=time.time(),
+            last_seen=self._at,
         )
         try:
             return KnownSwarms(self._paths).remember(swarm)

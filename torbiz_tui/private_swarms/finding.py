@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.paths import Paths, shown
 from torbiz_tui.private_swarms import dialling
 from torbiz_tui.private_swarms.invite import Invite
-from torbiz_tui.private_swarms.known import KnownSwarm
-from torbiz_tui.private_swarms.peer_address import Reach, widest_reach
+from torbiz_tui.private_swarms.known import NO_NAME, KnownSwarm
+from torbiz_tui.private_swarms.peer_address import Reach, read_peer, whole_peers, widest_reach
+
+# "swarm-2" where another swarm had the name already.
+_NAMELESS = re.compile(rf"{NO_NAME}(?:-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,27 @@ def find_again(swarm: KnownSwarm, *, hosting: bool) -> FoundSwarm:
         remedy="Ask whoever runs it for a fresh invite code (`torbiz-tui invite`).",
         code="swarm_not_found",
     )
+
+
+def joined_before(
+    swarms: Iterable[KnownSwarm], joined: Sequence[str], name: str
+) -> KnownSwarm | None:
+    """The known swarm that somebody is part of who joins through these peers, or has no peers.
+
+    Peers tell it from others, whatever it is called. Who joins through nobody gives its name: two
+    swarms must not become one because both have none.
+    """
+    given = {read_peer(text).peer_id for text in whole_peers(joined)}
+    for swarm in swarms:
+        if given and given & swarm.identities:
+            return swarm
+        if not given and (swarm.name == name if name else _began_nameless(swarm)):
+            return swarm
+    return None
+
+
+def _began_nameless(swarm: KnownSwarm) -> bool:
+    return swarm.started_here and _NAMELESS.fullmatch(swarm.name) is not None
 
 
 def notes_for_guest(invite: Invite) -> list[str]:

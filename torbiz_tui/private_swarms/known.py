@@ -14,6 +14,8 @@ from torbiz_tui.state_file import StateFile
 
 MAX_SWARMS = 32
 MAX_KEPT_PEERS = 16
+NO_NAME = "swarm"
+"""The name of a swarm that neither a person nor a model has named."""
 # A peer that was away for so long, while the swarm was there, is dialled no more.
 UNSEEN_S = 30 * 24 * 3600.0
 _KEY = "swarms"
@@ -143,17 +145,17 @@ def _merged(known: KnownSwarm, seen: KnownSwarm) -> KnownSwarm:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    wanted = name or "swarm"
+    wanted = name or NO_NAME
     number = 2
     while wanted in taken:
-        wanted = f"{(name or 'swarm')[:36]}-{number}"
+        wanted = f"{(name or NO_NAME)[:36]}-{number}"
         number += 1
     return wanted
 
 
 def named_after(models: tuple[KnownModel, ...]) -> str:
     """The name of a swarm that nobody has named."""
-    return swarm_name(models[0].name) if models else "swarm"
+    return swarm_name(models[0].name) if models else NO_NAME
 
 
 def _entries(entries: object) -> list[object]:

@@ -12,6 +12,18 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms, named_after
 from torbiz_tui.private_swarms.peer_address import whole_peers
 
+# Peers are dropped by the day, so the day of each is kept also where nothing changes.
+NOTED_AGAIN_S = 24 * 3600.0
+
+
+def is_news(seen: KnownSwarm, last: KnownSwarm | None) -> bool:
+    """Whether it is to be written, `last` having been: it differs, or its peers are there still."""
+    return (
+        last is None
+        or replace(seen, last_seen=last.last_seen) != last
+        or seen.last_seen - last.last_seen >= NOTED_AGAIN_S
+    )
+
 
 class SwarmNotes:
     """Writes down what is seen of a swarm, in the order it comes, and only when it is news."""
@@ -23,14 +35,14 @@ class SwarmNotes:
 
     def is_news(self, seen: KnownSwarm) -> bool:
         """Whether it differs from what was written last."""
-        return replace(seen, last_seen=0.0) != self._last
+        return is_news(seen, self._last)
 
     async def write(self, seen: KnownSwarm) -> None:
         """Add it to the known swarms. Raises TorbizError when that fails."""
         async with self._one_by_one:
             if self.is_news(seen):
                 await asyncio.to_thread(KnownSwarms(self._paths).remember, seen)
-                self._last = replace(seen, last_seen=0.0)
+                self._last = seen
 
 
 class AskedSwarms:

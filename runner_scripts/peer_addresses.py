@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ipaddress
+import itertools
 from typing import Any
 
 from log_lines import runner_logger
 
-MOST_PEERS = 5
+MOST_PEERS = 16
 MOST_OF_A_PEER = 3
+# One longer than this is no address that somebody could be at.
+_LONGEST = 200
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 _DIALLED = ("/ip4/", "/ip6/", "/dns")
 
@@ -19,16 +23,22 @@ logger = runner_logger()
 async def seen_peers(_dht: Any, node: Any, *, timeout_s: float) -> list[str]:
     """Return addresses of peers that the DHT node knows, which leaves out those who only ask.
 
+    The first of each peer comes first, so that who keeps some of them keeps one of every peer.
     Runs in the process of the DHT.
     """
-    peers = list(node.protocol.routing_table.peer_id_to_uid)[:MOST_PEERS]
+    peers = sorted(list(node.protocol.routing_table.peer_id_to_uid)[:MOST_PEERS], key=str)
     if not peers:
         return []
     here = await _on_this_machine(node.p2p, timeout_s)
     found = await asyncio.gather(
         *(_addresses(node, peer, timeout_s, here=str(peer) in here) for peer in peers)
     )
-    return sorted(address for addresses in found for address in addresses)
+    return _one_of_each_first(found)
+
+
+def _one_of_each_first(found: list[list[str]]) -> list[str]:
+    rounds = itertools.zip_longest(*found)
+    return [address for turn in rounds for address in turn if address is not None]
 
 
 async def _on_this_machine(p2p: Any, timeout_s: float) -> set[str]:
@@ -81,7 +91,21 @@ def chosen(known: list[str], peer: str, *, here: bool) -> list[str]:
 
     Of a peer elsewhere it would lead to whoever listens at that port of this machine.
     """
-    dialled = [text for text in known if text.startswith(_DIALLED) and "/p2p-circuit" not in text]
+    dialled = [
+        text
+        for text in known
+        if text.startswith(_DIALLED) and "/p2p-circuit" not in text and len(text) <= _LONGEST
+    ]
     beyond = [text for text in dialled if not text.startswith(_LOOPBACK)]
     kept = beyond or (dialled if here else [])
-    return [f"{text}/p2p/{peer}" for text in sorted(kept)[:MOST_OF_A_PEER]]
+    return [f"{text}/p2p/{peer}" for text in sorted(kept, key=_reached_by_most)[:MOST_OF_A_PEER]]
+
+
+def _reached_by_most(address: str) -> tuple[bool, bool, str]:
+    """Sorts IPv4 first, and there what is not of a local network: few may be kept."""
+    kind, host = address.split("/")[1:3]
+    try:
+        local = kind.startswith("ip") and not ipaddress.ip_address(host).is_global
+    except ValueError:  # with a zone, which is local
+        local = True
+    return kind in ("ip6", "dns6"), local, address

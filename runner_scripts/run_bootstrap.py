@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import functools
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from log_lines import runner_logger
 from met_peers import MetPeers
 from peer_addresses import seen_peers
 from seeder_options import listening_addresses, port_in_use
-from staying_joined import ask_absent
+from staying_joined import TELL_AGAIN_S, ask_absent
 from swarm_rejoining import ask_peer
 
 START_TIMEOUT_S = 60.0
@@ -100,13 +101,15 @@ class Bootstrap(LightProgram):
         met = MetPeers()
         met.take(self._options.known_peer or ())
         clocks = ClockWatch()
-        told: tuple[int, list[str]] | None = None
+        told: tuple[int, list[str], int] | None = None
         while True:
             addresses = await seen_peers(None, node, timeout_s=REJOIN_TIMEOUT_S)
             met.take(addresses)
             count = len(node.protocol.routing_table.uid_to_peer_id)
-            if (count, addresses) != told:
-                told = count, addresses
+            # Now and then also what has not changed: the app notes when a peer was there last.
+            now = count, addresses, int(time.monotonic() // TELL_AGAIN_S)
+            if now != told:
+                told = now
                 self.tell("peers", count=count, addresses=addresses)
             absent = [*peers, *met.addresses()]
             with contextlib.suppress(TimeoutError):

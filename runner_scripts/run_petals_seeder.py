@@ -96,7 +96,8 @@ def main() -> int:
         except Exception as error:
             raise StartError(_explain_start_error(error, options)) from error
         if options.initial_peer or options.new_swarm:
-            start_staying_joined(server, list(options.initial_peer or ()))
+            peers, known = list(options.initial_peer or ()), list(options.known_peer or ())
+            start_staying_joined(server, peers, known)
         start_comparing_clocks(server)
         return _serve(server, stop_signals, drain, counters)
     except (StartError, ModelError) as error:

@@ -2,7 +2,8 @@
 
 hivemind asks the initial peers once. When one of them is started again it begins without knowing
 anybody, and those who knew it have forgotten it: two swarms, until somebody dials it anew. The same
-holds for friends who joined later, when this machine was cut off from them.
+holds for friends who joined later, when this machine was cut off from them, and for those who were
+away when it started.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import concurrent.futures
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,9 @@ from swarm_rejoining import ask_peer
 
 LOOK_S = 10.0
 ANSWER_S = 3.0
+# The app keeps as many addresses, and looks for the line near the end of the log.
+MOST_TOLD = 16
+TELL_AGAIN_S = 3600.0
 
 logger = runner_logger()
 
@@ -28,12 +33,13 @@ logger = runner_logger()
 class StayingJoined:
     """Looks after the DHT of a server until `stop` is set."""
 
-    def __init__(self, dht: Any, peers: list[str], stop: Any) -> None:
+    def __init__(self, dht: Any, peers: list[str], known: list[str], stop: Any) -> None:
         self._dht = dht
         self._peers = peers
         self._stop = stop
         self._met = MetPeers()
-        self._told: list[str] = []
+        self._met.take(known)
+        self._told: tuple[list[str], int] = [], 0
 
     def run(self) -> None:
         """Ask the initial peers and friends that the DHT does not know, and tell whom it knows."""
@@ -44,10 +50,11 @@ class StayingJoined:
                 logger.info("A peer of the swarm is back: …%s", peer[-6:])
             addresses = self._look(seen)
             self._met.take(addresses)
-            if addresses and addresses != self._told:
-                self._told = addresses
+            told = addresses[:MOST_TOLD], int(time.monotonic() // TELL_AGAIN_S)
+            if addresses and told != self._told:
+                self._told = told
                 # The form that the app reads.
-                logger.info("Peers of the swarm, seen by %s: %s", self._dht.peer_id, addresses)
+                logger.info("Peers of the swarm, seen by %s: %s", self._dht.peer_id, told[0])
 
     def _look(self, look: Callable[..., Any]) -> list[str]:
         try:
@@ -62,9 +69,12 @@ class StayingJoined:
         return found
 
 
-def start_staying_joined(server: Any, peers: list[str]) -> None:
-    """Do it in a thread, until the server stops; `peers` are those that it joined through."""
-    staying = StayingJoined(server.dht, peers, server.stop)
+def start_staying_joined(server: Any, peers: list[str], known: list[str]) -> None:
+    """Do it in a thread, until the server stops.
+
+    `peers` are those that it joined through, `known` others that were in the swarm before.
+    """
+    staying = StayingJoined(server.dht, peers, known, server.stop)
     threading.Thread(target=staying.run, name="stay joined", daemon=True).start()
 
 

@@ -16,7 +16,8 @@ class ServerSpec:
 
     `source` is a hub id or a local folder; `model` the name that a person uses for it. `blocks` is
     `auto`, a number, or `A:B` (A included, B not). An empty `initial_peers` without `new_swarm`
-    means the public swarm. Tokens are not part of it: they travel in the environment. `fit_note`
+    means the public swarm; `known_peers` were in the private one before, and are called once they are
+    back. Tokens are not part of it: they travel in the environment. `fit_note`
     says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
     is called here. `allow_pickled` takes weights that can run code, where there are no others.
     `petals_options` are further options of Petals' own command line, `name=value` each, sorted.
@@ -62,6 +63,7 @@ class ServerSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ServerSpec:
+    known_peers: tuple[str, ...] = ()
         """The spec that `to_json` gave; what this version does not know is left out.
 
         Raises TypeError or ValueError for anything else.

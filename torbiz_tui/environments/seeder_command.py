@@ -38,6 +38,7 @@ def seeder_arguments(spec: ServerSpec, *, source: str, identity: str, cache: str
         arguments.append("--allow-pickled")
     for option, values in (
         ("--initial-peer", spec.initial_peers),
+        ("--known-peer", spec.known_peers),
         ("--host-maddr", spec.host_maddrs),
         ("--announce-maddr", spec.announce_maddrs),
     ):

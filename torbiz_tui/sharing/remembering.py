@@ -16,6 +16,7 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.state import Phase, SharingState
 
 if TYPE_CHECKING:
+    from torbiz_tui.environments.base import ServerSpec
     from torbiz_tui.private_swarms.known import KnownSwarm
     from torbiz_tui.private_swarms.remembering import SwarmNotes
 
@@ -39,12 +40,13 @@ class SwarmMemory:
         """Take a look at the server as it is now; returns at once."""
         if state.phase is not Phase.SERVING:
             return
+        from torbiz_tui.private_swarms.remembering import is_news
         from torbiz_tui.sharing.inviting import swarm_of
 
         seen = swarm_of(state)
-        if seen is None or replace(seen, last_seen=0.0) == self._noted:
+        if seen is None or not is_news(seen, self._noted):
             return
-        self._noted = replace(seen, last_seen=0.0)
+        self._noted = seen
         task = asyncio.get_running_loop().create_task(self._write(seen), name="remember the swarm")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
@@ -86,26 +88,56 @@ def take_in_last_run(paths: Paths) -> None:
     Call it before a swarm is joined again by its name; that it cannot be done is no failure.
     """
     from torbiz_tui.private_swarms.known import KnownSwarms
+    from torbiz_tui.private_swarms.remembering import NOTED_AGAIN_S
 
     told = _last_told(paths)
     if told is None:
         return
-    own, peers = told
+    own, peers, at = told
     known = KnownSwarms(paths)
     try:
         for swarm in known.all():
             identities = {address.rpartition("/p2p/")[2] for address in swarm.own}
-            if own in identities and not set(peers) <= set(swarm.peers):
-                known.remember(replace(swarm, peers=peers, last_seen=time.time()))
+            if own not in identities:
+                continue
+            if not set(peers) <= set(swarm.peers) or at - swarm.last_seen >= NOTED_AGAIN_S:
+                known.remember(replace(swarm, peers=peers, last_seen=at))
     except TorbizError as error:
         logger("sharing").warning("the peers of the last run are not remembered: %s", error)
 
 
-def _last_told(paths: Paths) -> tuple[str, tuple[str, ...]] | None:
+def friends_of(spec: ServerSpec, paths: Paths) -> tuple[str, ...]:
+    """Where others of the server's private swarm were before, besides those that it joins through.
+
+    That they cannot be read is no failure.
+    """
+    from torbiz_tui.private_swarms.finding import joined_before
+    from torbiz_tui.private_swarms.known import KnownSwarms
+
+    if not (spec.new_swarm or spec.initial_peers):
+        return ()
+    try:
+        swarm = joined_before(KnownSwarms(paths).all(), spec.initial_peers, spec.swarm_name)
+    except TorbizError as error:
+        logger("sharing").warning("who was in the swarm before is not read: %s", error)
+        return ()
+    # A new swarm may have the name of one that began elsewhere.
+    if swarm is None or not (spec.initial_peers or (spec.swarm_name and swarm.started_here)):
+        return ()
+    given = {address.rpartition("/p2p/")[2] for address in (*swarm.own, *spec.initial_peers)}
+    return tuple(peer for peer in swarm.peers if peer.rpartition("/p2p/")[2] not in given)
+
+
+def _last_told(paths: Paths) -> tuple[str, tuple[str, ...], float] | None:
+    """A server's identity, the peers that it told last, and until when they were there (epoch)."""
     try:
         with (paths.logs / "petals_seeder.log").open("rb") as log:
+            written = min(os.fstat(log.fileno()).st_mtime, time.time())
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOOKED_THROUGH))
             lines = log.read(_LOOKED_THROUGH).decode("utf-8", "replace").splitlines()
     except OSError:
         return None
-    return next((told for line in reversed(lines) if (told := read_peers_seen(line))), None)
+    for line in reversed(lines):
+        if (told := read_peers_seen(line)) is not None:
+            return *told, written
+    return None

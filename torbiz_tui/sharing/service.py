@@ -21,6 +21,7 @@ from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
 from torbiz_tui.sharing.parting import parting
+from torbiz_tui.sharing.remembering import friends_of
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
 
@@ -135,6 +136,8 @@ class SharingService:
             await self._begin_watching(record)
 
     async def command_text(
+            friends = await asyncio.to_thread(friends_of, spec, self._paths)
+            spec = changed(spec, known_peers=friends)
         self, request: ShareRequest | None = None, *, model: ModelInfo | None = None
     ) -> str:
         """The command that starts this request, or the running server; it holds no token.

@@ -218,6 +218,7 @@ def _published(spec: ServerSpec) -> ServerSpec:
     return changed(
         spec,
         initial_peers=tuple(reached),
+        known_peers=tuple(peer for peer in spec.known_peers if not peer.startswith(_LOOPBACK)),
         host_maddrs=(f"/ip4/0.0.0.0/tcp/{spec.port}",),
         announce_maddrs=tuple(dict.fromkeys(announced)),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from torbiz_tui.config import load_config
+from torbiz_tui.config import ShareConfig, load_config
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.docker import container_plan, time_zone
 from torbiz_tui.environments.docker.container import ContainerPlan, Mount
@@ -274,6 +274,10 @@ def test_a_spec_survives_its_label() -> None:
     assert record.spec == spec
     assert (record.container, record.id, record.pid) == ("torbiz-petals-seeder", "c" * 64, None)
     assert state_of(inspected(Labels=labels)).owner is Owner.OURS
+    # One that an earlier version started as the configuration says, without a word in the label.
+    labels["torbiz-tui.spec"] = '{"model": "m", "source": "s", "num_blocks": 2}'
+    share = ShareConfig(mains_only=True)
+    assert record_of(inspected(Labels=labels), "docker", share).spec.mains_only
     # One that a later version wrote, or somebody else.
     labels["torbiz-tui.spec"] = '{"model": "m", "source": "s", "num_blocks": 2, "later": [1]}'
     assert record_of(inspected(Labels=labels), "docker").spec == ServerSpec("m", "s", 2)

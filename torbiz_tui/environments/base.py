@@ -5,9 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.setup.step import Step
+
+if TYPE_CHECKING:
+    from torbiz_tui.config import ShareConfig
+
+_RUNS_WHEN = (
+    "hours",
+    "mains_only",
+    "pause_when_busy",
+    "reserve_percent",
+    "restart_on_crash",
+)
 
 
 @dataclass(frozen=True)
@@ -54,19 +65,21 @@ class ServerSpec:
     restart_on_crash: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from the defaults, for a file or a label."""
+        """What differs from the defaults, for a file or a label; and always when it runs."""
         return {
             entry.name: value
             for entry in fields(self)
-            if (value := getattr(self, entry.name)) != entry.default
+            if (value := getattr(self, entry.name)) != entry.default or entry.name in _RUNS_WHEN
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ServerSpec:
-    known_peers: tuple[str, ...] = ()
+    def from_json(
+        cls, data: Mapping[str, Any], configured: ShareConfig | None = None
+    ) -> ServerSpec:
         """The spec that `to_json` gave; what this version does not know is left out.
 
         Raises TypeError or ValueError for anything else.
+        Earlier versions did not write when a server runs: they started it as `configured` says.
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"not a server's description: {data!r}")
@@ -77,6 +90,8 @@ class ServerSpec:
             if name in known
         }
         return cls(**values)
+        if configured is not None:
+            values = {name: getattr(configured, name) for name in _RUNS_WHEN} | values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -196,7 +196,7 @@ class NativeDriver(EnvironmentDriver):
     async def find_server(self) -> NativeRecord | None:
         try:
             data = json.loads(await asyncio.to_thread(self._record_file.read_text, "utf-8"))
-            return record_from_json(data)
+            return record_from_json(data, self._config.share)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

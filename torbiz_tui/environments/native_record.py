@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.environments.base import ServerRecord, ServerSpec
 from torbiz_tui.logs.run_start import RunStart
+
+if TYPE_CHECKING:
+    from torbiz_tui.config import ShareConfig
 
 ENVIRONMENT = "native"
 
@@ -65,13 +68,15 @@ def record_to_json(record: NativeRecord) -> dict[str, Any]:
     }
 
 
-def record_from_json(data: dict[str, Any]) -> NativeRecord:
-    """The record that was written. Raises KeyError, TypeError or ValueError for anything else."""
+def record_from_json(data: dict[str, Any], configured: ShareConfig | None = None) -> NativeRecord:
+    """The record that was written; `configured` as in `ServerSpec.from_json`.
+
+    Raises KeyError, TypeError or ValueError for anything else."""
     return NativeRecord.of(
         data["pid"],
         data["start_mark"],
         data["started_at"],
-        ServerSpec.from_json(data["spec"]),
+        ServerSpec.from_json(data["spec"], configured),
         (Path(data["log_file"]), data["log_offset"]),
         # Earlier versions wrote none.
         str(data.get("log_heading", "")),

@@ -95,7 +95,7 @@ class DockerDriver(EnvironmentDriver):
         state = state_of(data)
         if state.owner is Owner.OTHER or state.never_ran:
             return None
-        return record_of(data, self.name)
+        return record_of(data, self.name, self._config.share)
 
     async def _remove_left_tokens(self, engine: Engine) -> None:
         """Remove the tokens of a container that somebody else has removed."""

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torbiz_tui.environments.base import ServerRecord, ServerSpec
 from torbiz_tui.environments.docker.holdings import Owner
 from torbiz_tui.environments.docker.image import LABEL_ROLE, LABEL_SPEC
 from torbiz_tui.logs.sanitizing import sanitize_line
+
+if TYPE_CHECKING:
+    from torbiz_tui.config import ShareConfig
 
 ROLE_SEEDER = "seeder"
 LABEL_HOME = "torbiz-tui.home"
@@ -94,23 +97,28 @@ def _owner(config: Mapping[str, Any]) -> Owner:
     return Owner.OTHER
 
 
-def record_of(data: Mapping[str, Any], environment: str) -> ServerRecord:
-    """The hosted server in a container, ours or one that Torbiz Desktop has started."""
+def record_of(
+    data: Mapping[str, Any], environment: str, configured: ShareConfig | None = None
+) -> ServerRecord:
+    """The hosted server in a container, ours or one that Torbiz Desktop has started.
+
+    `configured` as in `ServerSpec.from_json`.
+    """
     state = state_of(data)
     return ServerRecord(
         environment=environment,
         id=state.id,
         started_at=state.started_at or state.created_at or 0.0,
-        spec=_spec(data.get("Config") or {}),
+        spec=_spec(data.get("Config") or {}, configured),
         container=state.name,
     )
 
 
-def _spec(config: Mapping[str, Any]) -> ServerSpec:
+def _spec(config: Mapping[str, Any], configured: ShareConfig | None) -> ServerSpec:
     label = (config.get("Labels") or {}).get(LABEL_SPEC)
     if label:
         with contextlib.suppress(ValueError, TypeError):
-            return ServerSpec.from_json(_printable(json.loads(label)))
+            return ServerSpec.from_json(_printable(json.loads(label)), configured)
     return _spec_from_arguments(_seeder_arguments(config) or [])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import demo_config
+from torbiz_tui.config import ShareConfig
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.native_record import NativeRecord, record_from_json, record_to_json
@@ -32,6 +33,7 @@ _SPEC = ServerSpec(
     port=1,
     new_swarm=True,
 )
+MEASURED = "[DEBUG] Serving: 0.0 tokens/s"
 # Stands in for a server: it writes its lines as it is told to, and then more without an end.
 _SERVER = """
 import os, sys
@@ -129,10 +131,24 @@ async def test_a_record_of_an_earlier_version_is_understood(server: Server) -> N
     assert record.id == server.record.id
 
 
+async def test_of_one_of_an_earlier_version_it_is_known_when_it_runs(server: Server) -> None:
+    data = record_to_json(server.record)
+    as_configured = ShareConfig(hours="22:00-06:00", restart_on_crash=False)
+    # What this version has started was said with it.
+    assert record_from_json(data, as_configured) == server.record
+    for name in ("hours", "mains_only", "pause_when_busy", "reserve_percent", "restart_on_crash"):
+        del data["spec"][name]
+    spec = record_from_json(data, as_configured).spec
+    assert (spec.hours, spec.restart_on_crash) == ("22:00-06:00", False)
+
+
+@pytest.mark.parametrize(
+    "after", [(*[MEASURED] * 30, "Bye"), (MEASURED,) * 90], ids=["a minute", "hours"]
+)
 async def test_what_tells_of_the_end_is_not_lost_among_what_was_measured(
-    tmp_path: Path, server: Server
+    tmp_path: Path, server: Server, after: tuple[str, ...]
 ) -> None:
-    server.write("It ran out of disk", *["[DEBUG] Serving: 0.0 tokens/s"] * 30, "Bye")
+    server.write("It ran out of disk", *after)
     server.end()
     report = await NativeDriver(Paths(tmp_path), demo_config(tmp_path)).wait_server(server.record)
-    assert report.last_lines == ("It ran out of disk", "Bye")
+    assert report.last_lines == ("It ran out of disk", *(set(after) - {MEASURED}))

@@ -24,6 +24,8 @@ from torbiz_tui.logs.writing import logger
 LAST_LINES = 12
 # So many are read to find those that tell of the end among what a server measures every two seconds.
 READ_LINES = 5 * LAST_LINES
+# And so many where nothing else was there, as with a server that had been idle for hours.
+READ_FURTHER = 20_000
 _MEASURED = "[DEBUG] "
 _CHUNK = 64 * 1024
 _POLL_S = 0.05
@@ -85,7 +87,12 @@ def of_earlier_boot(mark: str) -> bool:
 
 def last_lines(file: Path, start: RunStart) -> tuple[str, ...]:
     """The last lines of a run in a log, safe to show, without what it only measured."""
-    return telling([shown_line(data) for data in last_of_run(file, start, READ_LINES)])
+    for count in (READ_LINES, READ_FURTHER):
+        lines = last_of_run(file, start, count)
+        told = telling(shown_line(data) for data in lines if _MEASURED.encode() not in data)
+        if told or len(lines) < count:
+            break
+    return told
 
 
 def telling(lines: Iterable[str]) -> tuple[str, ...]:

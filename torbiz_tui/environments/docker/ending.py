@@ -6,13 +6,14 @@ import asyncio
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torbiz_tui.environments.base import ExitReport, ServerRecord
 from torbiz_tui.environments.docker.engine import Engine
 from torbiz_tui.environments.docker.records import ContainerState
 from torbiz_tui.environments.docker.watching import exit_code, look_at
-from torbiz_tui.environments.processes import READ_LINES, signal_name, telling
+from torbiz_tui.environments.processes import READ_FURTHER, READ_LINES, signal_name, telling
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.redaction import redact
 from torbiz_tui.logs.sanitizing import sanitize_line
@@ -128,11 +129,17 @@ async def remove_container(engine: Engine, container_id: str, *, force: bool = F
 async def _last_lines(engine: Engine, container_id: str) -> tuple[str, ...]:
     from docker import errors
 
-    def read(client: DockerClient) -> bytes:
-        return bytes(client.api.logs(container_id, tail=READ_LINES, stream=False))
+    def read(client: DockerClient, count: int) -> bytes:
+        return bytes(client.api.logs(container_id, tail=count, stream=False))
 
-    try:
-        text = (await engine.call(read, doing="reading the last lines")).decode("utf-8", "replace")
-    except (TorbizError, errors.APIError):
-        return ()
-    return telling(redact(sanitize_line(line)) for line in text.splitlines())
+    told: tuple[str, ...] = ()
+    for count in (READ_LINES, READ_FURTHER):
+        try:
+            data = await engine.call(partial(read, count=count), doing="reading the last lines")
+        except (TorbizError, errors.APIError):
+            return ()
+        lines = data.decode("utf-8", "replace").splitlines()
+        told = telling(redact(sanitize_line(line)) for line in telling(lines))
+        if told or len(lines) < count:
+            break
+    return told

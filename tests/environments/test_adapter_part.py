@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
+from filelock import FileLock
 
 from torbiz_tui.config import PetalsConfig
 from torbiz_tui.environments.adapter_part import ensure_adapter_part
@@ -54,3 +55,19 @@ async def test_that_it_cannot_be_had_is_said(paths: Paths) -> None:
         await ensure_adapter_part(paths, PetalsConfig())
     assert failed.value.code == "adapters_not_installed"
     assert "peft==0.5.0" in failed.value.what
+
+
+async def test_the_wait_for_another_installation_has_an_end(paths: Paths) -> None:
+    with FileLock(paths.run / "setup.lock"), pytest.raises(TorbizError) as failed:
+        await ensure_adapter_part(paths, PetalsConfig(install_timeout_s=0.1))
+    assert failed.value.code == "adapters_not_installed"
+    assert "Another torbiz-tui" in failed.value.why
+
+
+async def test_a_lock_that_cannot_be_written_is_said(paths: Paths) -> None:
+    paths.run.rmdir()
+    paths.run.write_text("")
+    with pytest.raises(TorbizError) as failed:
+        await ensure_adapter_part(paths, PetalsConfig())
+    assert failed.value.code == "adapters_not_installed"
+    assert str(paths.run) in failed.value.why

@@ -193,3 +193,12 @@ def test_bfloat16_is_not_compressed(
     given = {"compression": "float16"}
     assert bool(server_options.compression_problem(given, dtype, checkpoint)) is not compressed
     assert not server_options.compression_problem({}, dtype, checkpoint)
+
+
+def test_announcements_hold_longer_than_the_time_to_the_next_one() -> None:
+    short = ShareRequest("owner/model", petals_options=("expiration=60",))
+    with pytest.raises(UsageError, match="expiration 60 is not above the 120 s"):
+        make_spec(short, HUB_MODEL)
+    # The demo is announced more often.
+    make_spec(replace(short, model="torbiz-demo"), demo_info())
+    make_spec(replace(short, petals_options=("expiration=60", "update_period=30")), HUB_MODEL)

@@ -10,8 +10,10 @@ from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import UsageError
 from torbiz_tui.sharing.petals_options import addresses_of, normalised, require_hub_model, value_of
 
-# A server that dies stays "online" for others until twice this has passed; Petals' default is 120.
+# A server that dies stays "online" for others until twice this has passed.
 _DEMO_UPDATE_PERIOD_S = 10
+# The server's own default, which is Petals'.
+_UPDATE_PERIOD_S = 120
 _BLOCKS = re.compile(r"^(?:auto|\d+|\d+:\d+)$")
 
 
@@ -71,7 +73,9 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
     options = normalised(request.petals_options)
     require_hub_model(options, model)
     addresses = addresses_of(options, request.port, request.announce_maddrs)
-    own_period = value_of(options, "update_period") is not None
+    own_period = value_of(options, "update_period")
+    announced_every = own_period or (_DEMO_UPDATE_PERIOD_S if model.demo else _UPDATE_PERIOD_S)
+    _require_lasting(value_of(options, "expiration"), announced_every)
     dtype = request.torch_dtype
     return ServerSpec(
         model=model.name,
@@ -93,7 +97,7 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         announce_maddrs=addresses.announce,
         public_name=request.public_name,
         attn_cache_tokens=request.attn_cache_tokens,
-        update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo and not own_period else None,
+        update_period_s=_DEMO_UPDATE_PERIOD_S if model.demo and own_period is None else None,
         swarm_name=request.swarm_name,
         allow_pickled=request.allow_pickled,
         petals_options=options,
@@ -103,6 +107,18 @@ def make_spec(request: ShareRequest, model: ModelInfo) -> ServerSpec:
         reserve_percent=request.reserve_percent,
         restart_on_crash=request.restart_on_crash,
     )
+
+
+def _require_lasting(expiration: object, period: object) -> None:
+    if not (isinstance(expiration, float) and isinstance(period, (float, int))):
+        return
+    if expiration <= period:
+        raise UsageError(
+            f"Petals' options: expiration {expiration:g} is not above the {period:g} s between two"
+            " announcements: the blocks would vanish until the next one.",
+            remedy="Give more, or a shorter update_period besides.",
+            code="petals_option",
+        )
 
 
 def request_of(spec: ServerSpec) -> ShareRequest:

@@ -84,8 +84,8 @@ def _parser() -> OneSentenceParser:
     swarm.add_argument(
         "--initial-peer", action="append", type=peer_address, help="peer of a swarm; repeatable"
     )
-    add("--identity", type=Path, help="file with this node's key; created when missing")
     add("--known-peer", action="append", type=peer_address, help="was in it before; repeatable")
+    add("--identity", type=Path, help="file with this node's key; created when missing")
     add("--attn-cache-tokens", type=whole_number(16, 10_000_000))
     add("--max-disk-space", type=disk_space, help="for downloaded blocks, such as 50GB")
     add(

@@ -63,6 +63,7 @@ class ServerSpec:
     pause_when_busy: int | None = None
     reserve_percent: int = 20
     restart_on_crash: bool = True
+    known_peers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label; and always when it runs."""
@@ -78,8 +79,8 @@ class ServerSpec:
     ) -> ServerSpec:
         """The spec that `to_json` gave; what this version does not know is left out.
 
-        Raises TypeError or ValueError for anything else.
         Earlier versions did not write when a server runs: they started it as `configured` says.
+        Raises TypeError or ValueError for anything else.
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"not a server's description: {data!r}")
@@ -89,9 +90,9 @@ class ServerSpec:
             for name, value in data.items()
             if name in known
         }
-        return cls(**values)
         if configured is not None:
             values = {name: getattr(configured, name) for name in _RUNS_WHEN} | values
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,14 +130,14 @@ class SharingService:
             spec = await self.plan(request, hub_token=hub_token)
             if request.allow_pickled:
                 await asyncio.to_thread(AllowedPickles(self._paths).allow, spec.source)
+            friends = await asyncio.to_thread(friends_of, spec, self._paths)
+            spec = changed(spec, known_peers=friends)
             in_container = self._driver.name == "docker"
             secrets = secrets_for_server(os.environ, hub_token, in_container=in_container)
             record = await self._driver.start_server(spec, secrets, replace=replace)
             await self._begin_watching(record)
 
     async def command_text(
-            friends = await asyncio.to_thread(friends_of, spec, self._paths)
-            spec = changed(spec, known_peers=friends)
         self, request: ShareRequest | None = None, *, model: ModelInfo | None = None
     ) -> str:
         """The command that starts this request, or the running server; it holds no token.

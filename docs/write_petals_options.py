@@ -18,7 +18,7 @@ _BEGINNING = """\
 # Petals' own options
 
 Every option of `python -m petals.cli.run_server` (Petals 2.2.0), for those who know it: how it is said
-here, or why it is not. This page is made from the table that the program checks with.
+here. This page is made from the table that the program checks with.
 
 ## Passed on
 

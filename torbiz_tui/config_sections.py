@@ -53,6 +53,19 @@ class _PetalsOption(Text):
         return option_text(*read_option(text))
 
 
+class _PetalsOptions(TextList):
+    """Several of them, none of which contradicts another."""
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """A list or tuple of options that go together."""
+        options = super().check(value)
+        if options:
+            from torbiz_tui.petals_command_line import read_options
+
+            read_options(options)
+        return options
+
+
 def declared(default: T, kind: Kind, doc: str, option: str = "") -> T:
     """Declare a key: its default, what is accepted, its meaning, and its option if it has one."""
     return field(default=default, metadata=_facts(kind, doc, option))
@@ -145,7 +158,7 @@ class ShareConfig:
     )
     petals_options: tuple[str, ...] = declared(
         (),
-        TextList(
+        _PetalsOptions(
             _PetalsOption("an option of Petals such as num_handlers=3 (docs/petals-options.md)")
         ),
         "Further options of Petals' own command line, NAME=VALUE each; docs/petals-options.md lists"

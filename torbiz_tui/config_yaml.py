@@ -184,7 +184,7 @@ def _value(setting: Setting, node: Node) -> object:
     if isinstance(kind, TextList):
         if not isinstance(node, SequenceNode):
             raise RejectedError
-        return tuple(_text(kind.item, item) for item in node.value)
+        return kind.check([_text(kind.item, item) for item in node.value])
     if isinstance(kind, TextMap):
         if not isinstance(node, MappingNode):
             raise RejectedError

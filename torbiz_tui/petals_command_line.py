@@ -1,13 +1,13 @@
 """The options of Petals' own command line (petals 2.2.0, petals/cli/run_server.py), one by one.
 
-What is passed on has a kind; what there is in another way says which; the rest says why it is not.
+What is passed on has a kind; what is said in another way here says in which.
 `docs/petals-options.md` is made from this table, and a test compares it with Petals' source.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torbiz_tui.config_errors import nearest, shown
@@ -77,14 +77,13 @@ class PetalsOption:
     """An option of Petals: what it means and its default there, in words.
 
     `kind` is what is accepted where it is passed on. Otherwise `instead` names how the same is said
-    here, or `reason` why it cannot be.
+    here.
     """
 
     meaning: str
     default: str
     kind: Kind | None = None
     instead: str = ""
-    reason: str = ""
 
 
 def _passed(meaning: str, default: str, kind: Kind) -> PetalsOption:
@@ -263,7 +262,9 @@ NOTES: Sequence[str] = (
     " that work take no bfloat16 (--dtype float32, or float16 on a GPU).",
     "`host_maddrs` in a container with `docker.network: published` only says whether the port is"
     " published to all interfaces or to loopback.",
-    "`revision`: the fit, the download and Petals' server read that one, and it need not be main. Who"
+    "`revision`: the fit, the download and Petals' server read that one, and it need not be main. It"
+    " holds for the `model` that is configured beside it, not for another one (`share OTHER`, another"
+    " choice in the form). Who"
     " asks must load the same for right answers: the programs of this machine do so by themselves,"
     " others with `ask --revision` (`ask.revision`); invite codes do not hold it, and neither does"
     " the map.",
@@ -293,9 +294,7 @@ def read_option(text: str) -> tuple[str, object]:
     if option is None:
         raise RejectedError(reason=_unknown(given, name))
     if option.kind is None:
-        if option.instead:
-            raise RejectedError(reason=f"{name}: there is another way here: {option.instead}.")
-        raise RejectedError(reason=f"{name} is not passed on: {option.reason}")
+        raise RejectedError(reason=f"{name}: there is another way here: {option.instead}.")
     if not equals and isinstance(option.kind, Flag):
         return name, True
     if not equals or not value.strip():
@@ -309,6 +308,29 @@ def read_option(text: str) -> tuple[str, object]:
         raise RejectedError(
             reason=f"{name}: {shown(value.strip())} is not accepted; accepted is {option.kind.accepted}."
         ) from None
+
+
+def read_options(texts: Iterable[str]) -> dict[str, object]:
+    """The values by name of options that are given together.
+
+    Raises RejectedError as `read_option` does, and for two that contradict each other.
+    """
+    values: dict[str, object] = {}
+    for text in texts:
+        name, value = read_option(text)
+        if values.get(name, value) != value:
+            raise RejectedError(reason=f"{name} is given twice, with different values.")
+        values[name] = value
+    least, most = values.get("min_batch_size", 1), values.get("max_batch_size")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        raise RejectedError(reason=f"min_batch_size {least} is above max_batch_size {most}.")
+    period, expiration = values.get("update_period"), values.get("expiration")
+    if isinstance(period, float) and isinstance(expiration, float) and expiration <= period:
+        raise RejectedError(
+            reason=f"expiration {expiration:g} is not above update_period {period:g}: the blocks"
+            " would vanish between two announcements."
+        )
+    return values
 
 
 def option_text(name: str, value: object) -> str:

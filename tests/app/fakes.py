@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from torbiz_tui.broadcast import Broadcast, Subscription
-from torbiz_tui.config import Config, DockerConfig
+from torbiz_tui.config import Config, DockerConfig, SwarmConfig
 from torbiz_tui.download import Download
 from torbiz_tui.environments.base import ExitReport, ServerSpec
 from torbiz_tui.environments.docker.cleanup import Candidate, Cleaned
@@ -127,6 +127,9 @@ class FakeSharing:
         if self.error is not None:
             raise self.error
         return changed(SPEC, model=request.model, port=request.port)
+
+    async def check(self, request: ShareRequest, *, hub_token: str = "") -> ServerSpec:
+        return await self.plan(request, hub_token=hub_token)
 
     async def command_text(
         self, request: ShareRequest | None = None, *, model: ModelInfo | None = None
@@ -388,7 +391,11 @@ class FakeServices:
 
     paths: Paths
     setup: SetupPlan
-    config: Config = field(default_factory=lambda: Config(demo=True, model="torbiz-demo"))
+    config: Config = field(
+        default_factory=lambda: Config(
+            demo=True, model="torbiz-demo", swarm=SwarmConfig(new_swarm=True)
+        )
+    )
     environment: FakeEnvironment = field(default_factory=FakeEnvironment)
     sharing: FakeSharing = field(default_factory=FakeSharing)
     inventory: FakeInventory | None = None

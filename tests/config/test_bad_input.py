@@ -84,6 +84,11 @@ def problems(file: Path, content: str | bytes) -> list[str]:
             "FILE:1: logs: '3' is not accepted; accepted is a section with the keys level, tail_lines.",
         ),
         (
+            "share:\n  petals_options: [update_period=60, expiration=30]\n",
+            "FILE:2: share.petals_options: expiration 30 is not above update_period 60: the blocks"
+            " would vanish between two announcements.",
+        ),
+        (
             "- a\n",
             "FILE:1: '[…]' is not accepted; accepted is keys with values, such as"
             " `model: torbiz-demo`.",

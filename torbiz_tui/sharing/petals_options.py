@@ -12,7 +12,7 @@ from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config_errors import shown
 from torbiz_tui.config_values import Flag, RejectedError
 from torbiz_tui.errors import UsageError
-from torbiz_tui.petals_command_line import PETALS_OPTIONS, option_text, read_option
+from torbiz_tui.petals_command_line import PETALS_OPTIONS, option_text, read_option, read_options
 
 __all__ = [
     "PETALS_OPTIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "require_hosting",
     "require_hub_model",
     "value_of",
+    "without_revision",
 ]
 
 
@@ -31,16 +32,10 @@ def normalised(texts: Iterable[str]) -> tuple[str, ...]:
 
     Raises UsageError (`petals_option`) that names the option, what was given, and what is accepted.
     """
-    values: dict[str, object] = {}
-    for text in texts:
-        try:
-            name, value = read_option(text)
-        except RejectedError as error:
-            raise _refused(error.reason) from None
-        if values.get(name, value) != value:
-            raise _refused(f"{name} is given twice, with different values.")
-        values[name] = value
-    _check_together(values)
+    try:
+        values = read_options(texts)
+    except RejectedError as error:
+        raise _refused(error.reason) from None
     return tuple(
         option_text(name, value)
         for name, value in sorted(values.items())
@@ -61,6 +56,11 @@ def value_of(options: Iterable[str], name: str) -> object:
     """The value of an option among those that `normalised` gave; None where it is not given."""
     text = next((text for text in options if text.partition("=")[0] == name), None)
     return None if text is None else read_option(text)[1]
+
+
+def without_revision(options: Iterable[str]) -> tuple[str, ...]:
+    """The options that hold for any model."""
+    return tuple(text for text in options if text.partition("=")[0] != "revision")
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,6 @@ def require_hosting(options: Iterable[str], hosting: str) -> None:
         )
     if file := value_of(options, "custom_module_path"):
         raise _refused(f"custom_module_path={file}: a container sees only its own files.")
-
-
-def _check_together(values: dict[str, object]) -> None:
-    least, most = values.get("min_batch_size", 1), values.get("max_batch_size")
-    if isinstance(least, int) and isinstance(most, int) and least > most:
-        raise _refused(f"min_batch_size {least} is above max_batch_size {most}.")
-    period, expiration = values.get("update_period"), values.get("expiration")
-    if isinstance(period, float) and isinstance(expiration, float) and expiration <= period:
-        raise _refused(
-            f"expiration {expiration:g} is not above update_period {period:g}: the blocks would"
-            " vanish between two announcements."
-        )
 
 
 def _refused(what: str) -> UsageError:

@@ -34,8 +34,8 @@ def swarm_of(services: Services) -> str:
     spec = services.sharing.state.spec
     if spec is not None and services.sharing.state.active:
         return swarm_label(new_swarm=spec.new_swarm, initial_peers=spec.initial_peers)
-    request = services.sharing.default_request()
-    return swarm_label(new_swarm=request.new_swarm, initial_peers=request.initial_peers)
+    swarm = services.config.swarm
+    return swarm_label(new_swarm=swarm.new_swarm, initial_peers=swarm.initial_peers)
 
 
 def sharing_label(state: SharingState) -> str:

@@ -198,7 +198,7 @@ async def test_a_server_that_died_is_explained_and_can_be_retried(services: Fake
         services.sharing.become(
             SharingState(
                 phase=Phase.FAILED,
-                spec=SPEC,
+                spec=services.sharing.state.spec,
                 failure="The server has ended.",
                 remedy="Host fewer blocks.",
                 exit_report=ExitReport(out_of_memory=True, last_lines=("MemoryError [x]",)),
@@ -210,6 +210,25 @@ async def test_a_server_that_died_is_explained_and_can_be_retried(services: Fake
         await until(pilot, lambda: len(services.sharing.started) == 2, "retried")
         assert "Starting" in screen_text(app)
     assert services.sharing.started[1].port == 31999
+
+
+async def test_retry_starts_a_server_of_a_shell_as_it_was_started(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_shown(pilot, "8 blocks")
+        # One of this app came before.
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: services.sharing.started, "started")
+        spec = replace(SPEC, port=31999, hours="22:00-07:00", petals_options=("num_handlers=3",))
+        services.sharing.become(
+            SharingState(phase=Phase.FAILED, spec=spec, failure="The server has ended.")
+        )
+        await until_shown(pilot, "Sharing has ended")
+        await pilot.press("r")
+        await until(pilot, lambda: len(services.sharing.started) == 2, "retried")
+    request = services.sharing.started[1]
+    assert (request.port, request.hours) == (31999, "22:00-07:00")
+    assert request.petals_options == ("num_handlers=3",)
 
 
 TAKEN = TorbizError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import SystemCommand
+from textual.binding import ActiveBinding
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from torbiz_tui.troubleshooting.symptom import Explanation
 
 _TICK_S = 1.0
+_RESTARTS = "Restart the server with what the form says, after a question"
+_GOING_ON = {Phase.STARTING, Phase.SERVING}
 
 
 class ShareScreen(RestartingScreen):
@@ -69,12 +73,12 @@ class ShareScreen(RestartingScreen):
         """Show the form or the server."""
         form, panel = self.query_one(ShareForm), self.query_one(SharingPanel)
         if state.phase is not self._shown_phase:
-            # A server that comes to serve is no reason to leave the form.
-            serves_now = (self._shown_phase, state.phase) == (Phase.STARTING, Phase.SERVING)
-            self.editing = self.editing and serves_now
+            # That it serves, pauses or starts again is no reason to leave the form.
+            self.editing = self.editing and {self._shown_phase, state.phase} == _GOING_ON
             if state.active and not self.editing:
                 self.notice.close()
         show_form = state.phase is Phase.STOPPED or self.editing
+        in_form = self._shown_phase is not None and self._form_shown and show_form
         failed_now = state.phase is Phase.FAILED and self._shown_phase is Phase.STARTING
         changed = panel.display == show_form or state.phase is not self._shown_phase
         self._tell_what_the_form_hides(state)
@@ -93,7 +97,7 @@ class ShareScreen(RestartingScreen):
             self.stop_looking()
         if failed_now and self.is_current:
             self.ask_about_pickled(state)
-        if changed:
+        if changed and not in_form:
             self._focus_main(show_form=show_form, failed=state.phase is Phase.FAILED)
         if changed or state.problem is not self._shown_problem:
             self._shown_problem = state.problem
@@ -199,11 +203,11 @@ class ShareScreen(RestartingScreen):
 
     @on(Button.Pressed, "#retry")
     def action_retry(self) -> None:
-        """Start again as before; as the form says when this app did not start it."""
+        """Start again as before, whoever has started it; as the form says where none was."""
         if self.ask_about_pickled(self.services.sharing.state):
             return
-        if self.request is not None:
-            self.begin(self.request)
+        if (before := self.as_it_ran(self.services.sharing.state)) is not None:
+            self.begin(before)
         elif (request := self.form.checked()) is not None:
             self.begin(request, from_form=True)
         else:
@@ -265,6 +269,17 @@ class ShareScreen(RestartingScreen):
     async def action_show_logs(self) -> None:
         """Go to the server's log."""
         await self.run_action("app.show_log('seeder')")
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys as they act now: what starts a server restarts one that runs."""
+        bindings = super().active_bindings
+        if self.services.sharing.state.active:
+            for key, active in bindings.items():
+                if active.binding.action == "start":
+                    binding = replace(active.binding, description="Restart")
+                    bindings[key] = active._replace(binding=binding, tooltip=_RESTARTS)
+        return bindings
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what the state allows."""

@@ -5,16 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 from filelock import FileLock
+from uv import find_uv_bin
 
-from torbiz_tui.config import PetalsConfig
+from torbiz_tui.catalogue import demo_info
+from torbiz_tui.config import Config, PetalsConfig
 from torbiz_tui.environments.adapter_part import ensure_adapter_part
+from torbiz_tui.environments.base import ServerSpec
+from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.request import ShareRequest, make_spec
+from torbiz_tui.sharing.service import SharingService
 
 
 @pytest.fixture
@@ -48,6 +54,25 @@ async def test_it_is_installed_from_the_configured_sources_once(
     await ensure_adapter_part(paths, config)
     assert list(paths.env.glob("lib/python3.*/site-packages/peft/__init__.py"))
     await ensure_adapter_part(paths, PetalsConfig())
+
+
+async def test_a_server_is_prepared_before_another_one_is_stopped(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = NativeDriver(paths, Config(environment="native", model="torbiz-demo"))
+    monkeypatch.setattr(driver.stack, "require_ready", lambda: None)
+    sharing = SharingService(driver, paths, Config())
+
+    async def plan(request: ShareRequest, *_: object, **__: object) -> ServerSpec:
+        return make_spec(request, demo_info())
+
+    monkeypatch.setattr(sharing, "plan", plan)
+    hosted = ShareRequest("torbiz-demo", new_swarm=True)
+    assert (await sharing.check(hosted)).blocks == "0:8"
+    with pytest.raises(TorbizError) as failed:
+        await sharing.check(replace(hosted, petals_options=("adapters=a/b",)))
+    assert failed.value.code == "adapters_not_installed"
+    await sharing.close()
 
 
 async def test_that_it_cannot_be_had_is_said(paths: Paths) -> None:

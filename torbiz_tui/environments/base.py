@@ -235,6 +235,12 @@ class EnvironmentDriver(ABC):
     def setup_steps(self) -> Sequence[Step]:
         """The steps that make this environment ready."""
 
+    async def prepare_server(self, spec: ServerSpec) -> None:  # noqa: B027 (few need anything)
+        """Bring what this server needs besides what Setup brings, while another one may run.
+
+        Raises TorbizError when it cannot be had.
+        """
+
     @abstractmethod
     async def start_server(
         self, spec: ServerSpec, secrets: Mapping[str, str], *, replace: bool = False

@@ -92,6 +92,11 @@ class NativeDriver(EnvironmentDriver):
 
         return native_steps(self._paths, self._config, self.stack, self.spawn)
 
+    async def prepare_server(self, spec: ServerSpec) -> None:
+        self.stack.require_ready()
+        if needs_adapters(spec):
+            await ensure_adapter_part(self._paths, self._config.petals)
+
     async def start_server(
         self,
         spec: ServerSpec,
@@ -99,9 +104,7 @@ class NativeDriver(EnvironmentDriver):
         *,
         replace: bool = False,  # noqa: ARG002 (nothing but ours can stand in the way)
     ) -> NativeRecord:
-        self.stack.require_ready()
-        if needs_adapters(spec):
-            await ensure_adapter_part(self._paths, self._config.petals)
+        await self.prepare_server(spec)
         with share_lock(self._paths):
             return await self._start_locked(spec, secrets)
 

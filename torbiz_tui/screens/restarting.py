@@ -69,7 +69,7 @@ class RestartingScreen(StartingScreen):
         self.editing = True
         self.sharing_changed(self.services.sharing.state)
 
-    @work(group="start", exit_on_error=False)
+    @work(group="ask to restart", exclusive=True, exit_on_error=False)
     async def ask_to_restart(self, request: ShareRequest) -> None:
         """Say what a restart would change, and ask; what cannot be served is refused before."""
         from torbiz_tui.sharing.changes import changes
@@ -77,9 +77,12 @@ class RestartingScreen(StartingScreen):
         sharing = self.services.sharing
         try:
             request = await self.placed(request)
-            await sharing.plan(request, hub_token=self.form.hub_token)
+            await sharing.check(request, hub_token=self.form.hub_token)
         except TorbizError as error:
             self.refused(error)
+            return
+        if not (self.is_current and self.form.display):
+            # Who has left meanwhile does not wait for a question.
             return
         before = self.as_it_ran(sharing.state)
         changed = changes(before, request, sharing.state.blocks) if before is not None else []

@@ -56,11 +56,15 @@ class SharingService:
         return self._held.subscribe()
 
     def default_request(self, model: str | None = None) -> ShareRequest:
-        """What the configuration says, for `model` or the configured one."""
-        from torbiz_tui.sharing.petals_options import normalised
+        """What the configuration says, for `model` or the configured one.
+
+        A revision that is configured is one of the configured model.
+        """
+        from torbiz_tui.sharing.petals_options import normalised, without_revision
         from torbiz_tui.sharing.request import ShareRequest
 
         share, swarm = self._config.share, self._config.swarm
+        options = normalised(share.petals_options)
         return ShareRequest(
             model=model or self._config.model,
             blocks=share.blocks,
@@ -75,7 +79,9 @@ class SharingService:
             announce_maddrs=tuple(share.announce_maddrs),
             attn_cache_tokens=share.attn_cache_tokens,
             loopback=self._config.demo,
-            petals_options=normalised(share.petals_options),
+            petals_options=options
+            if not model or model == self._config.model
+            else without_revision(options),
             swarm_name=swarm.name,
             hours=share.hours,
             mains_only=share.mains_only,
@@ -170,7 +176,7 @@ class SharingService:
             )
         require_hosting(request.petals_options, self._driver.name)
         model = called_in_swarm(model, request.model, self._config)
-        if AllowedPickles(self._paths).allows(model.source):
+        if await asyncio.to_thread(AllowedPickles(self._paths).allows, model.source):
             request = changed(request, allow_pickled=True)
         check_blocks(request.blocks, model)
         if self.state.active:
@@ -179,6 +185,15 @@ class SharingService:
         chosen = await fitting_blocks(request, model, self._config, self._paths, self._driver.name)
         spec = make_spec(changed(request, blocks=chosen.blocks), model)
         return changed(spec, fit_note=chosen.note, fit_warning=chosen.warning)
+
+    async def check(self, request: ShareRequest, *, hub_token: str = "") -> ServerSpec:
+        """What would be started, once all that it needs besides is there.
+
+        Raises as `plan` does, and TorbizError when something cannot be had.
+        """
+        spec = await self.plan(request, hub_token=hub_token)
+        await self._driver.prepare_server(spec)
+        return spec
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
         """Wait until the blocks are served. Raises TorbizError when that fails or takes longer."""

@@ -48,6 +48,7 @@ _PREFIX = "TORBIZ_"
 _OTHER_VARIABLES = ("TORBIZ_HOME", "TORBIZ_NODE_TOKEN", "TORBIZ_API_KEY")
 _TEST_PREFIX = "TORBIZ_TEST_"
 _PEERS, _NEW_SWARM = "swarm.initial_peers", "swarm.new_swarm"
+_OPTIONS, _REVISION = "share.petals_options", "ask.revision"
 
 DEMO_VALUES: Mapping[str, object] = {
     "environment": "native",
@@ -128,6 +129,7 @@ def load_config(
 
 
 def _lay(layer: _Layer, values: dict[str, object], origins: dict[str, Origin]) -> None:
+    _forget_revision(layer, values)
     values.update(layer.values)
     origins.update(layer.origins)
 
@@ -211,6 +213,18 @@ def _settle_swarm(layer: _Layer, problems: list[Problem]) -> None:
     elif new_swarm:
         layer.values[_PEERS] = ()
         layer.origins[_PEERS] = layer.origins[_NEW_SWARM]
+
+
+def _forget_revision(layer: _Layer, values: dict[str, object]) -> None:
+    """A revision is one of its model: who gives another model does not mean it."""
+    model, before = layer.values.get("model"), values["model"]
+    at_hub = isinstance(model, str) and "/" in model and not model.startswith(("/", "~", "."))
+    if not model or model == before or (at_hub and not before):
+        return
+    values[_REVISION] = ""
+    options = values[_OPTIONS]
+    assert isinstance(options, tuple)
+    values[_OPTIONS] = tuple(text for text in options if not text.startswith("revision="))
 
 
 def value_text(setting: Setting, value: object) -> str:

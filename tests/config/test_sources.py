@@ -56,6 +56,34 @@ def test_what_is_given_with_the_demo_goes_before_it(file: Path) -> None:
     assert not config.swarm.new_swarm
 
 
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        ("owner/model", True),
+        ("owner/other", False),
+        (DEMO_MODEL, False),
+        ("/models/folder", False),
+    ],
+)
+def test_a_revision_is_one_of_the_model_beside_it(file: Path, model: str, kept: bool) -> None:
+    file.write_text(
+        "model: owner/model\nask:\n  revision: v1\n"
+        "share:\n  petals_options: [num_handlers=3, revision=v1]\n"
+    )
+    config = load_config(file, {"model": model}, {}).config
+    assert ("revision=v1" in config.share.petals_options) is kept
+    assert "num_handlers=3" in config.share.petals_options
+    assert config.ask.revision == ("v1" if kept else "")
+    given = {"model": model, "share.petals_options": ["revision=v2"]}
+    assert load_config(file, given, {}).config.share.petals_options == ("revision=v2",)
+
+
+def test_a_revision_without_a_model_holds_for_models_of_the_hub(file: Path) -> None:
+    file.write_text("share:\n  petals_options: [revision=v1]\n")
+    for model, options in (("owner/model", ("revision=v1",)), (DEMO_MODEL, ())):
+        assert load_config(file, {"model": model}, {}).config.share.petals_options == options
+
+
 def test_the_demo_can_be_switched_on_by_the_file_or_a_variable(file: Path) -> None:
     file.write_text("demo: true\nmodel: mine\n")
     loaded = load_config(file, {}, {})

@@ -14,6 +14,7 @@ import pytest
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
     EnvironmentDriver,
+    ExitReport,
     ResourceSample,
     ServerCondition,
     ServerRecord,
@@ -62,6 +63,35 @@ class Unreadable:
     async def samples(self, _record: object) -> AsyncIterator[ResourceSample]:
         yield ResourceSample(1.0, 1, 1)
         await asyncio.Event().wait()
+
+
+class Ended(Unreadable):
+    """A driver whose server has ended while it was to be started again."""
+
+    async def is_running(self, _record: object) -> bool:
+        return False
+
+    async def server_lines(self, _record: object) -> AsyncIterator[list[str]]:
+        yield [*LINES, "Nov 23 20:50:00.000 [INFO] Sharing pauses: it serves at 22:00-07:00 only"]
+
+    async def wait_server(self, _record: object) -> ExitReport:
+        return ExitReport(code=1)
+
+    async def find_server(self) -> ServerRecord:
+        return RECORD
+
+
+async def test_a_server_that_has_ended_pauses_no_more(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.ensure()
+    driver: Any = Ended()
+    held = HeldState(paths)
+    watch = ServerWatch(cast("EnvironmentDriver", driver), held, Config())
+    await watch.begin(RECORD)
+    await watch.finish(0)
+    assert "it serves at 22:00-07:00 only" in held.now.events[-2].text
+    assert (held.now.phase, held.now.pauses, held.now.restart_at) == (Phase.FAILED, "", None)
+    await held.close()
 
 
 async def test_a_log_that_cannot_be_read_is_told_and_read_later(

@@ -172,6 +172,8 @@ class ServerWatch:
             gpu=None,
             requests_open=0,
             paused=False,
+            pauses="",
+            restart_at=None,
             lost="",
         )
 

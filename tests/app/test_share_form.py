@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -20,8 +21,10 @@ from torbiz_tui.environments.base import ExitReport
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, encode
 from torbiz_tui.private_swarms.known import KnownModel, KnownSwarm, KnownSwarms
+from torbiz_tui.screens import preparing
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 from torbiz_tui.widgets.model_field import ModelField
+from torbiz_tui.widgets.share_form import ShareForm
 
 TOKEN = "hf_typedtypedtyped"
 LLAMA = next(one.info() for one in PUBLISHED if one.name == "meta-llama/Llama-2-7b-chat-hf")
@@ -289,6 +292,126 @@ async def test_settings_of_a_running_server_are_changed_by_a_restart(
     assert services.sharing.stopped == 1
     request = services.sharing.started[0]
     assert (request.blocks, request.port, request.public_name) == ("0:4", 31999, "ada")
+
+
+async def test_a_pause_leaves_the_form_to_who_types_in_it(services: FakeServices) -> None:
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        await pilot.press("e")
+        await until_shown(pilot, "Restart with these", "^s Restart")
+        app.screen.query_one("#blocks", Input).focus()
+        pauses = "other programs use 80%"
+        for state in (
+            SharingState(phase=Phase.STARTING, stage=Stage.LAUNCHING, spec=SPEC, pauses=pauses),
+            SERVING,
+        ):
+            services.sharing.become(state)
+            await until_shown(pilot, "paused" if state.pauses else "serving")
+            await until_shown(pilot, "Restart with these")
+            assert app.focused is not None
+            assert app.focused.id == "blocks"
+
+
+async def test_one_question_is_asked_of_who_is_still_there(
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[asyncio.Event] = []
+
+    async def check(*_: object, **__: object) -> None:
+        checks.append(asyncio.Event())
+        await checks[-1].wait()
+
+    monkeypatch.setattr(services.sharing, "check", check)
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        await pilot.press("e")
+        await until_shown(pilot, "Restart with these")
+        await pilot.press("ctrl+s", "ctrl+s")
+        await until(pilot, lambda: len(checks) == 2, "checked")
+        for checked in checks:
+            checked.set()
+        await until_shown(pilot, "Restart the server?")
+        await pilot.press("escape")
+        await until_gone(pilot, "Restart the server?")
+        await until_shown(pilot, "Restart with these")
+        # Who goes elsewhere while it is checked is not asked there.
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(checks) == 3, "checked again")
+        await pilot.press("f3")
+        await until_gone(pilot, "Restart with these")
+        checks[-1].set()
+        await pilot.pause()
+        assert "Restart the server?" not in screen_text(app)
+        await pilot.press("f2")
+        await until_shown(pilot, "Restart with these")
+    assert services.sharing.stopped == 0
+
+
+async def test_what_adapters_need_is_refused_before_anything_is_stopped(
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(*_: object, **__: object) -> None:
+        raise TorbizError("peft could not be installed.", code="adapters_not_installed")
+
+    monkeypatch.setattr(services.sharing, "check", check)
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Sharing torbiz-demo")
+        await pilot.press("e")
+        await until_shown(pilot, "Restart with these")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ peft could not be installed.")
+        assert app.focused is not None
+        assert app.focused.id == "petals_options"
+    assert services.sharing.stopped == 0
+
+
+async def test_a_revision_is_looked_up_and_goes_with_its_model(
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(name: str, *_: object, revision: str = "", **__: object) -> ModelInfo:
+        if revision != "v1":
+            raise TorbizError(f"There is no {revision} of it.", code="revision_not_found")
+        return ModelInfo(name, name, "llama", 60)
+
+    monkeypatch.setattr(catalogue, "resolve_model", resolve)
+    monkeypatch.setattr(preparing, "_REVISION_AFTER_S", 0)
+    services.sharing.request = replace(services.sharing.request, model="owner/big")
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "owner/big  (80 blocks", "More settings (Ctrl+O): port 31337")
+        options = app.screen.query_one("#petals_options", Input)
+        options.value = "num_handlers=3 revision=v1"
+        await until_shown(pilot, "owner/big  (60 blocks", "port 31337, 2 Petals options")
+        options.value = "num_handlers=3 revision=v2"
+        await until_shown(pilot, "There is no v2 of it.", "owner/big  (80 blocks")
+        app.screen.query_one(ShareForm).choose_model("torbiz-demo")
+        await until_shown(pilot, "Without revision=v2, which was for owner/big.", "torbiz-demo  (8")
+        assert options.value == "num_handlers=3"
+
+
+async def test_what_is_wrong_with_a_choice_is_not_said_of_another(services: FakeServices) -> None:
+    services.sharing.error = UsageError("There is no device cuda.", code="no_device")
+    app = app_of(services, "share")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "torbiz-demo  (8 blocks")
+        app.screen.query_one("#device", Select).value = "cuda"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ There is no device cuda.")
+        app.screen.query_one("#device", Select).value = "cpu"
+        await until_gone(pilot, "There is no device cuda.")
+        # The first on the screen gets the keys.
+        app.screen.query_one("#swarm_name", Input).value = "a/b"
+        app.screen.query_one("#port", Input).value = "x"
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "✗ A number from 1 to", "✗ Letters, digits")
+        assert app.focused is not None
+        assert app.focused.id == "port"
 
 
 async def test_escape_leaves_the_form_and_the_server_as_they_are(services: FakeServices) -> None:

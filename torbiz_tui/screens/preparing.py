@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from torbiz_tui.sharing.request import ShareRequest
     from torbiz_tui.swarm_map.monitor import SwarmMonitor
 
-# Typing goes on for a while: a look at a swarm starts a process.
+# Typing goes on for a while: a look at a swarm starts a process, one at a revision asks the hub.
 _COMMAND_AFTER_S = 0.3
-_SWARM_AFTER_S = 0.8
+_SWARM_AFTER_S = _REVISION_AFTER_S = 0.8
 
 
 class PreparingScreen(ModeScreen):
@@ -35,7 +35,7 @@ class PreparingScreen(ModeScreen):
         super().__init__(services)
         self.loaded = asyncio.Event()
         self._machine: Hardware | None = None
-        self._asked_about = ""
+        self._asked_about = ("", "")
         self._looked_at: tuple[str, ...] = ()
         self._found: dict[str, FoundSwarm] = {}
 
@@ -101,28 +101,29 @@ class PreparingScreen(ModeScreen):
     def _say_conditions(self) -> None:
         from torbiz_tui.sharing.outlook import conditions
 
-        info, model = self.form.info, self.form.model
+        info, asked = self.form.info, (self.form.model, self.form.revision)
         if info is not None:
-            self._asked_about = ""
+            self._asked_about = ("", "")
+            self.workers.cancel_group(self, "facts")
             self.form.show_conditions(conditions(info))
-        elif model and model != self._asked_about and self.loaded.is_set():
-            self._asked_about = model
-            self._learn(model)
+        elif asked[0] and asked != self._asked_about and self.loaded.is_set():
+            self._asked_about = asked
+            self._learn(*asked)
 
     @work(group="facts", exclusive=True, exit_on_error=False)
-    async def _learn(self, model: str) -> None:
-        """Read the facts of a model that is in no list."""
+    async def _learn(self, model: str, revision: str) -> None:
+        """Read the facts of a model that is in no list, or of a revision, which is typed."""
         from torbiz_tui.catalogue import MAIN, resolve_model
 
         self.form.show_conditions("Looking what it is…")
+        await asyncio.sleep(_REVISION_AFTER_S if revision else 0)
+        paths, token = self.services.paths, self.form.hub_token
         try:
-            facts = await resolve_model(
-                model, self.services.paths, channel=MAIN, token=self.form.hub_token
-            )
+            facts = await resolve_model(model, paths, channel=MAIN, token=token, revision=revision)
         except TorbizError as error:
             self.form.show_conditions(str(error))
         else:
-            self.form.learn(facts)
+            self.form.learn(facts, revision)
 
     # This machine
 
@@ -186,7 +187,7 @@ class PreparingScreen(ModeScreen):
 
     def stop_looking(self) -> None:
         """What the form would tell is not looked up any more."""
-        self._looked_at = ()
+        self._looked_at, self._asked_about = (), ("", "")
         for group in ("coverage", "preview", "facts"):
             self.workers.cancel_group(self, group)
 

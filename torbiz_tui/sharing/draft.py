@@ -14,7 +14,13 @@ from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import FoundSwarm
 from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, is_swarm_name
 from torbiz_tui.private_swarms.known import KnownSwarm
-from torbiz_tui.sharing.petals_options import PETALS_OPTIONS, normalised, problem_of
+from torbiz_tui.sharing.petals_options import (
+    PETALS_OPTIONS,
+    normalised,
+    problem_of,
+    value_of,
+    without_revision,
+)
 from torbiz_tui.sharing.request import ShareRequest, check_blocks
 
 NEW, JOIN, PUBLIC = "new", "join", "public"
@@ -37,12 +43,14 @@ FIELD_OF_CODE = {
     "model_not_here": "model",
     "model_gated": "model",
     "model_unsupported": "model",
+    "revision_not_found": "petals_options",
     "hub_unreachable": "model",
     "token_missing": "hub_token",
     "token_invalid": "hub_token",
     "port_taken": "port",
     "no_device": "device",
     "petals_option": "petals_options",
+    "adapters_not_installed": "petals_options",
     "swarm_not_found": "swarm",
 }
 """The fields that errors of the service are about, by their codes."""
@@ -140,9 +148,20 @@ def problems_of(draft: ShareDraft, model: ModelInfo | None) -> dict[str, str]:
             problems[field] = f"Accepted is {accepted}."
     if problem := _announce_problem(draft.announce):
         problems["announce"] = problem
-    if problem := problem_of(_options(draft.petals_options)):
+    if problem := problem_of(options_in(draft.petals_options)):
         problems["petals_options"] = problem.removeprefix("Petals' options: ")
     return problems
+
+
+def revision_in(petals_options: str) -> str:
+    """The revision of the model that the options name; empty for main, or where they are wrong."""
+    options = options_in(petals_options)
+    return "" if problem_of(options) else str(value_of(normalised(options), "revision") or "")
+
+
+def leave_revision(petals_options: str) -> str:
+    """The options, in which nothing is wrong, without that."""
+    return " ".join(without_revision(normalised(options_in(petals_options))))
 
 
 def request_from(
@@ -183,7 +202,7 @@ def request_from(
         mains_only=draft.mains_only,
         pause_when_busy=_count(draft, "pause_when_busy"),
         restart_on_crash=draft.restart_on_crash,
-        petals_options=normalised(_options(draft.petals_options)),
+        petals_options=normalised(options_in(draft.petals_options)),
         # Only the configured swarm was meant to stay on this machine.
         loopback=base.loopback and draft.swarm == NEW,
         swarm_name=name or next((invite.name for invite in invites if invite.name), ""),
@@ -293,7 +312,7 @@ def _announce_problem(text: str) -> str:
     return ""
 
 
-def _options(text: str) -> list[str]:
+def options_in(text: str) -> list[str]:
     """The options in a text; of one with several values (`adapters=a/b c/d`) all of them."""
     options: list[str] = []
     for word in text.split():

@@ -24,12 +24,14 @@ class ModelField(Static, can_focus=True):
     def __init__(self, value: str) -> None:
         super().__init__(id="model", markup=False)
         self.value = value
-        self.show(value, value)
+        self._title: str | None = None
+        self.show(value)
 
-    def show(self, value: str, title: str) -> None:
-        """Hold a model, and show it in these words."""
-        self.value = value
-        self.update(Content.assemble(("▾ ", "dim"), title or "Choose a model"))
+    def show(self, title: str) -> None:
+        """Show the model that it holds in these words."""
+        if title != self._title:
+            self._title = title
+            self.update(Content.assemble(("▾ ", "dim"), title or "Choose a model"))
 
     def on_click(self, event: events.Click) -> None:
         """As the keys do."""

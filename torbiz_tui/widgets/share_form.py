@@ -18,15 +18,18 @@ from torbiz_tui.sharing.draft import (
     FIELD_OF_CODE,
     ShareDraft,
     draft_of,
+    leave_revision,
     problems_of,
     request_from,
+    revision_in,
     same_name,
 )
 from torbiz_tui.sharing.hub_token import token_origin
 from torbiz_tui.widgets.field import Field
 from torbiz_tui.widgets.model_field import ModelField
-from torbiz_tui.widgets.model_name import short_model
+from torbiz_tui.widgets.offered_models import OfferedModels
 from torbiz_tui.widgets.share_more import ABOUT, CHOICES, FLAGS, NAMES, TEXTS, MoreSettings
+from torbiz_tui.widgets.share_problems import ShareProblems
 from torbiz_tui.widgets.swarm_choice import SwarmChoice
 
 if TYPE_CHECKING:
@@ -85,10 +88,10 @@ class ShareForm(Vertical):
     def __init__(self, request: ShareRequest) -> None:
         super().__init__(id="form")
         self._base = request
-        self._models: list[ModelInfo] = []
-        self._named_by = ""
+        self._models = OfferedModels()
+        self._about_model: list[str] = []
         self._running = False
-        self._wrong: dict[str, str] = {}
+        self._problems = ShareProblems(self)
 
     def compose(self) -> Iterator[Widget]:
         """The fields, prefilled."""
@@ -124,13 +127,13 @@ class ShareForm(Vertical):
 
     def set_models(self, models: Sequence[ModelInfo]) -> None:
         """Offer these models; what was chosen stays chosen."""
-        learned = [one for one in self._models if all(one.source != new.source for new in models)]
-        self._models = [*models, *learned]
+        self._models.offer(models)
         self._choose(self.model or (models[0].name if models else ""))
 
-    def learn(self, model: ModelInfo) -> None:
-        """Take in the facts of a model that is in no list."""
-        self.set_models([*(one for one in self._models if one.source != model.source), model])
+    def learn(self, model: ModelInfo, revision: str = "") -> None:
+        """Take in the facts of a model that is in no list, or of a revision."""
+        self._models.learn(model, revision)
+        self._told_change()
 
     def set_swarms(self, swarms: Sequence[KnownSwarm]) -> None:
         """Offer these known swarms; what was chosen stays chosen."""
@@ -150,7 +153,7 @@ class ShareForm(Vertical):
             self.query_one(f"#{name}", Input).value = getattr(draft, name)
         self.query_one(MoreSettings).fill(draft)
         self._choose(draft.model)
-        self._clear_problems()
+        self._problems.show_all({})
         self.set_running(running)
 
     def set_running(self, running: bool) -> None:
@@ -167,32 +170,31 @@ class ShareForm(Vertical):
 
     def choose(self, model: str, blocks: str) -> None:
         """Fill in a model, by its name or its source, and the blocks of it."""
-        self._choose(model)
+        self._choose_another(model)
         self.query_one("#blocks", Input).value = blocks
-        self._clear_problems()
+        self._problems.show_all({})
 
     def choose_model(self, model: str) -> None:
         """Fill in a model, by its name or its source."""
-        self._choose(model)
-        self._show_problem("model", "")
+        self._choose_another(model)
+        self._problems.show("model", "")
 
     def choose_swarm(self, swarm: str) -> None:
         """Fill in the swarm: `new`, `join` or `public`."""
         self._swarm.choose(swarm)
 
-    def _choose(self, model: str) -> None:
-        known = self._known(model)
-        self._named_by = ""
-        title = short_model(model)
-        if known is not None:
-            notes = [f"{known.num_blocks} blocks", "demo" if known.demo else known.note]
-            title = f"{known.name}  ({', '.join(note for note in notes if note)})"
-            model = known.name if known.demo or known.name == known.source else model
-        self.query_one(ModelField).show(model, title)
-        self._told_change()
+    def _choose_another(self, model: str) -> None:
+        """Choose it; a revision was one of the model that was chosen before."""
+        before, revision = self.model, self.revision
+        self._choose(model)
+        if revision and before not in ("", self.model):
+            self.query_one("#petals_options", Input).value = leave_revision(self._options)
+            self._about_model.append(f"Without revision={revision}, which was for {before}.")
 
-    def _known(self, model: str) -> ModelInfo | None:
-        return next((one for one in self._models if model in (one.name, one.source)), None)
+    def _choose(self, model: str) -> None:
+        self._about_model = []
+        self.query_one(ModelField).value = self._models.name(model)
+        self._told_change()
 
     # What it says
 
@@ -202,9 +204,14 @@ class ShareForm(Vertical):
         return self.query_one(ModelField).value
 
     @property
+    def revision(self) -> str:
+        """The revision of it that Petals' options name; empty for main."""
+        return revision_in(self._options)
+
+    @property
     def info(self) -> ModelInfo | None:
-        """The facts of that model, where they are known."""
-        return self._known(self.model)
+        """The facts of that model and revision, where they are known."""
+        return self._models.known(self.model, self.revision)
 
     @property
     def hub_token(self) -> str:
@@ -246,11 +253,9 @@ class ShareForm(Vertical):
 
     def checked(self) -> ShareRequest | None:
         """The request, or None with the problems shown next to their fields."""
-        problems = problems_of(self.draft(), self.info)
-        for name in ("model", "blocks", "swarm", "peers", "device", *NAMES):
-            self._show_problem(name, problems.get(name, ""))
-        if problems:
-            self.focus_field(next(iter(problems)))
+        first = self._problems.show_all(problems_of(self.draft(), self.info))
+        if first:
+            self.focus_field(first)
             return None
         return self.request()
 
@@ -259,7 +264,7 @@ class ShareForm(Vertical):
         name = FIELD_OF_CODE.get(error.code)
         if name is None:
             return False
-        self._show_problem(name, str(error))
+        self._problems.show(name, str(error))
         self.focus_field(name)
         return True
 
@@ -270,8 +275,8 @@ class ShareForm(Vertical):
 
     def show_conditions(self, text: str) -> None:
         """Say what the model asks for."""
-        parts = [part for part in (self._named_by, text) if part]
-        self._field("model").show_meaning(" ".join(parts))
+        parts = [*self._about_model, text]
+        self._field("model").show_meaning(" ".join(part for part in parts if part))
 
     def show_coverage(self, text: str, *, doubtful: bool = False) -> None:
         """Say which blocks of the swarm lack servers."""
@@ -325,7 +330,8 @@ class ShareForm(Vertical):
     def _told_change(self) -> None:
         if not self.is_mounted:
             return
-        self._take_back_problems()
+        self._problems.take_back()
+        self.query_one(ModelField).show(self._models.title(self.model, self.revision))
         another = self._swarm.take_choice()
         self._fit_in()
         if another:
@@ -343,8 +349,8 @@ class ShareForm(Vertical):
             # The address stays what others have been given.
             self.query_one("#port", Input).value = str(read_peer(known.own[0]).port)
         if not self.named_by_swarm:
-            self._choose(named[0])
-            self._named_by = "Named by the swarm."
+            self._choose_another(named[0])
+            self._about_model.insert(0, "Named by the swarm.")
 
     @on(DescendantFocus)
     def _say_what_it_is(self, event: DescendantFocus) -> None:
@@ -368,23 +374,9 @@ class ShareForm(Vertical):
     def _swarm(self) -> SwarmChoice:
         return self.query_one(SwarmChoice)
 
-    def _clear_problems(self) -> None:
-        for name in ("model", "blocks", "swarm", "peers", "device", *NAMES):
-            self._show_problem(name, "")
-
-    def _show_problem(self, name: str, text: str) -> None:
-        if text and self.query(f"Input#{name}"):
-            self._wrong[name] = self._text(name)
-        else:
-            self._wrong.pop(name, None)
-        self._field(name).show_problem(text)
-        self.query_one(MoreSettings).make_room()
-
-    def _take_back_problems(self) -> None:
-        """What is wrong with a text is not said of another one."""
-        for name, text in list(self._wrong.items()):
-            if self._text(name) != text:
-                self._show_problem(name, "")
+    @property
+    def _options(self) -> str:
+        return self._text("petals_options")
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#field-{name}", Field)

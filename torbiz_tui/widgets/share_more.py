@@ -11,7 +11,7 @@ from textual.widgets import Button, Input, Select
 from torbiz_tui.config_schema import SETTINGS
 from torbiz_tui.config_values import Choice
 from torbiz_tui.sharing.changes import SWITCHES
-from torbiz_tui.sharing.draft import ShareDraft
+from torbiz_tui.sharing.draft import ShareDraft, options_in
 from torbiz_tui.widgets.field import Field
 
 TEXTS = (
@@ -28,8 +28,7 @@ TEXTS = (
 )
 CHOICES = ("torch_dtype", "quantization")
 FLAGS = ("mains_only", "restart_on_crash")
-NAMES = (*TEXTS, *CHOICES, *FLAGS, "hub_token")
-# What is said of the field that has the keys; in a row of 80 columns.
+# What is said of the field that has the keys, in their order; in a row of 80 columns.
 ABOUT = {
     "port": "The TCP port that others dial; behind a router it has to be forwarded.",
     "reserve_percent": "Percent of the free memory that is left to other programs.",
@@ -47,6 +46,8 @@ ABOUT = {
     "petals_options": "Of its own command line, such as num_handlers=3; docs/petals-options.md.",
     "hub_token": "For models that ask for a licence; it is kept nowhere.",
 }
+NAMES = tuple(ABOUT)
+_USUAL = ShareDraft("")
 _TOKEN = "a token, for models that ask for a licence"  # noqa: S105 (what the empty field says)
 
 
@@ -180,6 +181,8 @@ class MoreSettings(Vertical):
         parts += [value for value in (draft.quantization,) if value != "none"]
         if draft.cache_tokens.strip():
             parts.append(f"cache of {draft.cache_tokens.strip()} tokens")
+        if options := options_in(draft.petals_options):
+            parts.append(f"{len(options)} Petals option{'s' * (len(options) > 1)}")
         if draft.public_name.strip():
             parts.append(f"as {draft.public_name.strip()}")
         if draft.hours.strip():
@@ -188,6 +191,16 @@ class MoreSettings(Vertical):
             parts.append("not on battery")
         if draft.pause_when_busy.strip():
             parts.append(f"load up to {draft.pause_when_busy.strip()}%")
+        if not draft.restart_on_crash:
+            parts.append("no restart after a crash")
+        if (reserve := draft.reserve_percent.strip()) != _USUAL.reserve_percent:
+            parts.append(f"{reserve}% kept back")
+        if (throughput := draft.throughput.strip()) != _USUAL.throughput:
+            parts.append(f"throughput {throughput}")
+        if draft.announce.strip():
+            parts.append("addresses announced")
+        if draft.swarm_name.strip():
+            parts.append(f"swarm {draft.swarm_name.strip()}")
         return f"{'▾' if opened else '▸'} More settings (Ctrl+O): {', '.join(parts)}"
 
 

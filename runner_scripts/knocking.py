@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 
 TIMEOUT_S = 2.0
+_FAMILIES = {"dns": socket.AF_UNSPEC, "dns4": socket.AF_INET, "dns6": socket.AF_INET6}
 # What TCP alone tells something of: neither another transport nor a relay.
-_TCP = re.compile(r"/(?:ip4|ip6|dns|dns4|dns6)/([^/%]+)/tcp/(\d{1,5})(?:/p2p/[^/]+)?")
+_TCP = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/%]+)/tcp/(\d{1,5})(?:/p2p/[^/]+)?")
 
 
 async def listening(addresses: list[str], timeout_s: float = TIMEOUT_S) -> list[str]:
@@ -28,12 +30,42 @@ async def may_be_there(address: str, timeout_s: float = TIMEOUT_S) -> bool:
     True also where only libp2p can tell.
     """
     found = _TCP.fullmatch(address)
-    if found is None or int(found[2]) > 65_535:
+    if found is None or int(found[3]) > 65_535:
         return True
+    kind, host, port = found[1], found[2], int(found[3])
     try:
         async with asyncio.timeout(timeout_s):
-            _reader, writer = await asyncio.open_connection(found[1], int(found[2]))
-    except (OSError, UnicodeError):  # a TimeoutError is an OSError
+            if kind in _FAMILIES:
+                return await _is_any_there(host, _FAMILIES[kind], port, timeout_s)
+            return await _takes_connection(host, port)
+    except TimeoutError:
+        return False
+
+
+async def _is_any_there(name: str, family: int, port: int, timeout_s: float) -> bool:
+    """Knock at all addresses of a name at once: one of them may swallow every packet."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s / 2):
+            found = await loop.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # libp2p resolves names by itself
+        return True
+    hosts = {str(address[0]) for *_, address in found}
+    knocks = [asyncio.create_task(_takes_connection(host, port)) for host in hosts]
+    try:
+        for knock in asyncio.as_completed(knocks):
+            if await knock:
+                return True
+        return False
+    finally:
+        for each in knocks:
+            each.cancel()
+
+
+async def _takes_connection(host: str, port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except (OSError, UnicodeError):
         return False
     writer.close()
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from typing import NoReturn
@@ -96,6 +97,11 @@ def model_name(text: str) -> str:
         f"{text!r} is not accepted: give a model of the Hugging Face hub"
         " (owner/name) or a local folder."
     )
+
+
+def is_folder(model: str) -> bool:
+    """Tell whether `model` is a folder here, which is looked for before a model of the hub."""
+    return os.path.isdir(os.path.expanduser(model))  # noqa: PTH111, PTH112
 
 
 def revision(text: str) -> str:

@@ -21,6 +21,7 @@ import process_signals
 from argument_types import (
     OneSentenceParser,
     dht_prefix,
+    is_folder,
     model_name,
     number,
     peer_address,
@@ -80,6 +81,11 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--stream: is only for the form with --prompt.")
     if options.local and (options.initial_peer or options.dht_prefix):
         parser.error("--local: is not accepted with --initial-peer or --dht-prefix.")
+    if options.revision and is_folder(options.model_name):
+        parser.error(
+            f"--revision {options.revision}: {options.model_name} is a folder,"
+            " which has no revisions."
+        )
     return options
 
 

@@ -15,6 +15,7 @@ from argument_types import (
     address,
     dht_prefix,
     disk_space,
+    is_folder,
     model_name,
     number,
     peer_address,
@@ -158,6 +159,17 @@ def _check_together(parser: OneSentenceParser, options: argparse.Namespace) -> N
         parser.error(
             "--petals-option adapters: peft is not installed where the server runs, which it needs;"
             " `torbiz-tui share` installs it, natively."
+        )
+    expiration = options.petals.get("expiration")
+    if expiration is not None and expiration <= options.update_period:
+        parser.error(
+            f"--petals-option expiration={expiration:g}: is not above the update period of"
+            f" {options.update_period:g} s; the blocks would vanish between two announcements."
+        )
+    if (revision := options.petals.get("revision")) and is_folder(options.model_name):
+        parser.error(
+            f"--petals-option revision={revision}: {options.model_name} is a folder,"
+            " which has no revisions."
         )
     identity: Path | None = options.identity
     if identity is not None:

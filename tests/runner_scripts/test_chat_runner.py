@@ -43,6 +43,9 @@ def test_bad_usage_is_one_sentence() -> None:
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "--temperature: 'hot' is not accepted: give a number from 0 to 10." in result.stderr
+    folder = run_script(sys.executable, INFERENCE, "--model-name", "/", "--revision", "v1")
+    assert folder.returncode == 2
+    assert "--revision v1: / is a folder, which has no revisions." in folder.stderr
 
 
 def test_a_missing_model_is_fatal(tmp_path: Path) -> None:

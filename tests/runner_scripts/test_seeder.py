@@ -44,6 +44,8 @@ PREFIX = re.compile(r"[A-Z][a-z]{2} \d{2} \d{2}:\d{2}:\d{2}\.\d{3} \[(INFO|WARN|
         (["--petals-option", "num_handlers=many"], ["num_handlers", "'many'", "from 1 to 64"]),
         (["--petals-option", "port=31337"], ["'port=31337'", "session_timeout"]),
         (["--petals-option", "custom_module_path=/nowhere"], ["'/nowhere'", "no such file"]),
+        (["--petals-option", "expiration=120"], ["expiration=120", "update period of 120 s"]),
+        (["--model-name", "/", "--petals-option", "revision=v1"], ["revision=v1", "/ is a folder"]),
         (["--node-token-file", "/nowhere"], ["--node-token-file", "'/nowhere'", "cannot be read"]),
     ],
 )

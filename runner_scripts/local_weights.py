@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chat_errors import ChatError
-from weight_index import PICKLED_INDEXES, SAFE_INDEXES
-
-_MAX_HEADER_BYTES = 100_000_000
+from weight_index import PICKLED_INDEXES, SAFE_INDEXES, read_header
 
 
 @dataclass(frozen=True)
@@ -65,19 +61,8 @@ def _names(folder: Path, to_come: Mapping[str, int], *, pickled: bool) -> list[s
 
 
 def _count(file: Path) -> int:
-    """Count the values by the file's header (https://github.com/huggingface/safetensors)."""
+    """Count the values by the file's header. Raises ChatError (model_not_found)."""
     try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise ValueError("its header is too long")
-            header = json.loads(stream.read(length))
-        return sum(math.prod(shape) for shape in _shapes(header))
-    except (OSError, ValueError, struct.error) as error:
+        return sum(math.prod(tensor["shape"]) for tensor in read_header(file).values())
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ChatError("model_not_found", f"{file} is damaged: {error}") from error
-
-
-def _shapes(header: dict[str, Any]) -> Iterator[list[int]]:
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            yield tensor["shape"]

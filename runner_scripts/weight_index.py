@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hub_errors import DownloadError
 
 SAFE_INDEXES = ("model.safetensors.index.json", "model.safetensors")
 PICKLED_INDEXES = ("pytorch_model.bin.index.json", "pytorch_model.bin")
+_MAX_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,25 @@ ASKING = Advice(
     "Choose an upload with safetensors, or, if you trust its owner, ask it with"
     " --allow-pickled-weights.",
 )
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """What a file says of its tensors (https://github.com/huggingface/safetensors).
+
+    Raises OSError, and ValueError for a damaged one.
+    """
+    with file.open("rb") as stream:
+        try:
+            (length,) = struct.unpack("<Q", stream.read(8))
+        except struct.error as error:
+            raise ValueError("it is too short") from error
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError("its header is too long")
+        header = json.loads(stream.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    header.pop("__metadata__", None)
+    return header
 
 
 def files_by_parameter(index: Path, model: str) -> dict[str, str]:

@@ -161,6 +161,9 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if prefix is not None:  # Petals itself says this only for a prefix that it derived
         logger.info("Using DHT prefix: %s", prefix)
     cache = _cache(options)
+    if adapters:  # before the model, which takes hours to come
+        lora = importlib.import_module("lora_adapters")
+        adapters = lora.load_adapters(adapters, partial(_download_of, cache, options), config)
     if Path(model).is_dir():
         weights = FolderWeights(model, allow_pickled=options.allow_pickled)
         weights.check()
@@ -198,9 +201,7 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if device.type == "cpu":
         arguments["max_chunk_size_bytes"] = CPU_CHUNK_BYTES
     arguments |= server_arguments(options.petals)
-    if adapters:
-        lora = importlib.import_module("lora_adapters")
-        arguments["adapters"] = lora.load_adapters(adapters, partial(_download_of, cache, options))
+    arguments["adapters"] = adapters
     if options.new_swarm:
         # There is nobody to ask whether we can be reached; Petals would start a second p2pd
         # to find that out.

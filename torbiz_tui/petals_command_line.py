@@ -272,7 +272,8 @@ NOTES: Sequence[str] = (
     " blocks fit is reckoned for one of them.",
     "`adapters`: peft 0.5.0 is installed into the managed venv when they are first asked for; in a"
     " container they are refused, and so is what Petals does not compute (DoRA, rsLoRA, changed"
-    " biases or embeddings, pickled weights). The swarm is told the hub id, or the folder's own"
+    " biases or embeddings, pickled weights, adapters of another architecture or size) and a name"
+    " with a dot: a folder can be renamed. They are got before the model. The swarm is told the hub id, or the folder's own"
     " name; Petals' client asks with `active_adapter=NAME`. `torbiz-tui ask` asks the model without"
     " them, and how many blocks fit leaves them out.",
     "`custom_module_path` is for experts of hivemind, which Petals itself serves none of; a container"

@@ -188,6 +188,8 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
         device=device,
         update_period=options.update_period,
         request_timeout=options.request_timeout,
+        # What Petals' own program gives; its server by itself would look half as often.
+        mean_balance_check_period=60.0,
         # The random delay only matters to many servers started by one script.
         mean_block_selection_delay=0,
         token=hub_token(),

@@ -59,15 +59,17 @@ def missing_device(given: Mapping[str, Any], devices: int) -> str:
     return ""
 
 
-def compression_problem(given: Mapping[str, Any], dtype: str, checkpoint: object) -> str:
+def compression_problem(
+    given: Mapping[str, Any], dtype: str, checkpoint: object, device_type: str
+) -> str:
     """A sentence where answers in this number format cannot be compressed.
 
     `dtype` as Petals is given it, `checkpoint` the format of the weights. Petals serves float32
-    weights as bfloat16 where it is left to it.
+    weights as bfloat16 where it is left to it, and on Apple's GPU float16 in place of that.
     """
     name = given.get("compression", "none")
     auto = dtype == "auto" and "float16" not in str(checkpoint).replace("bfloat16", "")
-    if name == "none" or not (auto or dtype == "bfloat16"):
+    if name == "none" or device_type == "mps" or not (auto or dtype == "bfloat16"):
         return ""
     return (
         f"compression {name} takes no bfloat16: give --torch-dtype float32, or float16 on a GPU,"

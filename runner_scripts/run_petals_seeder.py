@@ -152,7 +152,7 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if quantization != "none" and device.type != "cuda":
         raise StartError(f"Quantization to {quantization} needs a CUDA device, not {device}.")
     dtype = choose_dtype(options.torch_dtype, config, device, torch)
-    if problem := compression_problem(options.petals, dtype, config.torch_dtype):
+    if problem := compression_problem(options.petals, dtype, config.torch_dtype, device.type):
         raise StartError(problem)
     blocks = choose_blocks(options.blocks, config.num_hidden_layers, device.type)
     prefix = options.dht_prefix

@@ -54,6 +54,8 @@ SMALL_HIDDEN_SIZE = 1024
 # A prompt is computed in pieces whose attention logits take at most this. Petals' default is four
 # times as much, for GPUs; in bfloat16 a processor holds them five times over.
 CPU_CHUNK_BYTES = 64 * 2**20
+# What a server that has served may meet in the weights of other blocks, and meets again each time.
+LASTING = ("adapter_unusable", "index_unusable", "no_weights", "pickled_code", "pickled_weights")
 
 logger = runner_logger()
 
@@ -271,6 +273,8 @@ def _serve(server: Any, stop_signals: _StopSignals, drain: Drain, counters: Serv
         pass
     except ModelError as error:
         logger.error("%s", error)
+        if error.code in LASTING:
+            tell_supervisor("refused")
         code = 1
     except (Exception, SystemExit) as error:
         traceback.print_exc()

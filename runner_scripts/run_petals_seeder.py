@@ -166,12 +166,7 @@ def _create_server(options: argparse.Namespace, counters: ServedCounters) -> Any
     if adapters:  # before the model, which takes hours to come
         lora = importlib.import_module("lora_adapters")
         adapters = lora.load_adapters(adapters, partial(_download_of, cache, options), config)
-    if Path(model).is_dir():
-        weights = FolderWeights(model, allow_pickled=options.allow_pickled)
-        weights.check()
-        importlib.import_module("block_downloads").load_through(weights, model)
-    else:
-        _download(model, cache, config, blocks, options)
+    _get_weights(model, cache, config, blocks, options)
     small = device.type == "cpu" and config.hidden_size <= SMALL_HIDDEN_SIZE
     if small or not torch.backends.openmp.is_available():
         torch.set_num_threads(1)  # without OpenMP the server would freeze after forks
@@ -221,20 +216,26 @@ def _cache(options: argparse.Namespace) -> Path:
     return Path(importlib.import_module("petals.utils.disk_cache").DEFAULT_CACHE_DIR)
 
 
-def _download(
+def _get_weights(
     model: str, cache: Path, config: Any, blocks: dict[str, Any], options: argparse.Namespace
 ) -> None:
-    """Download the blocks now where they are known, otherwise when Petals has chosen them."""
-    download = _download_of(cache, options, model, revision=options.petals.get("revision"))
+    """Download the blocks, or find them in the folder: now where they are known, otherwise when
+    Petals has chosen them, and before it announces them.
+    """
+    weights: FolderWeights | ModelDownload
+    if Path(model).is_dir():
+        weights = FolderWeights(model, allow_pickled=options.allow_pickled)
+    else:
+        weights = _download_of(cache, options, model, revision=options.petals.get("revision"))
     prefix = block_prefix(config.model_type)
     if known := blocks.get("block_indices"):
         first, end = (int(part) for part in known.split(":"))
-        download.ensure([f"{prefix}.{index}." for index in range(first, end)])
+        weights.ensure([f"{prefix}.{index}." for index in range(first, end)])
     else:
-        download.check()
+        weights.check()
     block_downloads = importlib.import_module("block_downloads")
-    block_downloads.download_before_loading(download, prefix)
-    block_downloads.load_through(download, model)
+    block_downloads.download_before_loading(weights, prefix)
+    block_downloads.load_through(weights, model)
 
 
 def _download_of(cache: Path, options: argparse.Namespace, name: str, **more: Any) -> ModelDownload:

@@ -124,13 +124,3 @@ def test_a_server_that_would_fail_again_on_other_blocks_says_so(
     told = os.read(receiving, 100)
     os.close(receiving)
     assert told == words
-
-
-@pytest.mark.parametrize(("device", "refused"), [("cuda", True), ("mps", False)])
-def test_answers_are_compressed_where_bfloat16_is_not_computed(
-    seeder: Any, device: str, refused: bool
-) -> None:
-    types = importlib.import_module("petals_option_types")
-    given = {"compression": "float16"}
-    assert bool(types.compression_problem(given, "auto", "bfloat16", device)) is refused
-    assert bool(types.compression_problem(given, "bfloat16", "float32", device)) is refused

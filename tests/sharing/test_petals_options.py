@@ -178,21 +178,25 @@ def test_the_runner_takes_what_the_app_takes(server_options: ModuleType) -> None
 
 
 @pytest.mark.parametrize(
-    ("dtype", "checkpoint", "compressed"),
+    ("dtype", "checkpoint", "device", "compressed"),
     [
-        ("float32", "torch.bfloat16", True),
-        ("bfloat16", "torch.float16", False),
-        ("auto", "torch.float16", True),
-        ("auto", "torch.bfloat16", False),
-        ("auto", "None", False),
+        ("float32", "torch.bfloat16", "cpu", True),
+        ("bfloat16", "torch.float16", "cpu", False),
+        ("auto", "torch.float16", "cuda", True),
+        ("auto", "torch.bfloat16", "cuda", False),
+        ("auto", "None", "cuda", False),
+        # Apple's GPU computes in float16 instead.
+        ("bfloat16", "torch.float16", "mps", True),
+        ("auto", "torch.bfloat16", "mps", True),
     ],
 )
 def test_bfloat16_is_not_compressed(
-    server_options: ModuleType, dtype: str, checkpoint: str, compressed: bool
+    server_options: ModuleType, dtype: str, checkpoint: str, device: str, compressed: bool
 ) -> None:
     given = {"compression": "float16"}
-    assert bool(server_options.compression_problem(given, dtype, checkpoint)) is not compressed
-    assert not server_options.compression_problem({}, dtype, checkpoint)
+    problem = server_options.compression_problem(given, dtype, checkpoint, device)
+    assert bool(problem) is not compressed
+    assert not server_options.compression_problem({}, dtype, checkpoint, device)
 
 
 def test_announcements_hold_longer_than_the_time_to_the_next_one() -> None:

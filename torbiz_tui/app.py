@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -150,6 +151,11 @@ class TorbizApp(OrderedKeys):
                 markup=False,
             )
         self.set_keymap({name: key for name, key in self._keymap_given.items() if name in known})
+
+    def get_key_display(self, binding: Binding) -> str:
+        """As Textual shows it, function keys in capitals as on the keyboard."""
+        shown = super().get_key_display(binding)
+        return shown.upper() if shown[:1] == "f" and shown[1:].isdecimal() else shown
 
     # The hosted server, whatever screen is shown
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.app.conftest import app_of
+from tests.app.fakes import FakeServices
+from tests.app.seeing import until_shown
 from torbiz_tui.screens.ask import AskScreen
 from torbiz_tui.screens.logs import LogsScreen
 from torbiz_tui.screens.setup import SetupScreen
@@ -35,3 +38,11 @@ def test_the_screens_bind_what_the_table_says() -> None:
         (LogsScreen, keys.LOGS),
     ):
         assert list(screen.BINDINGS) == group
+
+
+async def test_function_keys_stand_in_capitals_as_on_the_keyboard(services: FakeServices) -> None:
+    async with app_of(services, "share").run_test(size=(120, 30)) as pilot:
+        await until_shown(pilot, "Start sharing", "m Map", "F10 Help")
+        pilot.app.query_one("#blocks").focus()
+        # A letter is text now, and the other key of the map is told.
+        await until_shown(pilot, "F9 Map")

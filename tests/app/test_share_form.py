@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input, Select
 
 from tests.app.conftest import app_of
@@ -31,6 +32,14 @@ LLAMA = next(one.info() for one in PUBLISHED if one.name == "meta-llama/Llama-2-
 SERVING = SharingState(
     phase=Phase.SERVING, stage=Stage.SERVING, spec=SPEC, blocks=(0, 8), serving_since=time.time()
 )
+
+
+async def open_over_running(pilot: Pilot[None], services: FakeServices) -> None:
+    """The form of a server that runs."""
+    services.sharing.become(SERVING)
+    await until_shown(pilot, "Sharing torbiz-demo")
+    await pilot.press("e")
+    await until_shown(pilot, "Restart with these")
 
 
 @pytest.fixture
@@ -326,10 +335,7 @@ async def test_one_question_is_asked_of_who_is_still_there(
     monkeypatch.setattr(services.sharing, "check", check)
     app = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
-        services.sharing.become(SERVING)
-        await until_shown(pilot, "Sharing torbiz-demo")
-        await pilot.press("e")
-        await until_shown(pilot, "Restart with these")
+        await open_over_running(pilot, services)
         await pilot.press("ctrl+s", "ctrl+s")
         await until(pilot, lambda: len(checks) == 2, "checked")
         for checked in checks:
@@ -360,10 +366,7 @@ async def test_what_adapters_need_is_refused_before_anything_is_stopped(
     monkeypatch.setattr(services.sharing, "check", check)
     app = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
-        services.sharing.become(SERVING)
-        await until_shown(pilot, "Sharing torbiz-demo")
-        await pilot.press("e")
-        await until_shown(pilot, "Restart with these")
+        await open_over_running(pilot, services)
         await pilot.press("ctrl+s")
         await until_shown(pilot, "✗ peft could not be installed.")
         assert app.focused is not None
@@ -417,10 +420,7 @@ async def test_what_is_wrong_with_a_choice_is_not_said_of_another(services: Fake
 async def test_escape_leaves_the_form_and_the_server_as_they_are(services: FakeServices) -> None:
     app = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
-        services.sharing.become(SERVING)
-        await until_shown(pilot, "Sharing torbiz-demo")
-        await pilot.press("e")
-        await until_shown(pilot, "Restart with these")
+        await open_over_running(pilot, services)
         app.screen.query_one("#blocks", Input).value = "0:3"
         await pilot.press("escape")
         await until_shown(pilot, "Sharing torbiz-demo")

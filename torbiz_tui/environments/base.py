@@ -27,10 +27,10 @@ class ServerSpec:
 
     `source` is a hub id or a local folder; `model` the name that a person uses for it. `blocks` is
     `auto`, a number, or `A:B` (A included, B not). An empty `initial_peers` without `new_swarm`
-    means the public swarm; `known_peers` were in the private one before, and are called once they are
-    back. Tokens are not part of it: they travel in the environment. `fit_note`
-    says how many blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm
-    is called here. `allow_pickled` takes weights that can run code, where there are no others.
+    means the public swarm; `known_peers` were in the private one before, and are called once they
+    are back. Tokens are not part of it: they travel in the environment. `fit_note` says how many
+    blocks fit, `fit_warning` that these may not. `swarm_name` is what a private swarm is called
+    here. `allow_pickled` takes weights that can run code, where there are no others.
     `petals_options` are further options of Petals' own command line, `name=value` each, sorted.
     `hours`, `mains_only`, `pause_when_busy` and `restart_on_crash` say when it runs, and
     `reserve_percent` what was kept back when its blocks were chosen, all as keys of `share` do.

@@ -71,7 +71,8 @@ def record_to_json(record: NativeRecord) -> dict[str, Any]:
 def record_from_json(data: dict[str, Any], configured: ShareConfig | None = None) -> NativeRecord:
     """The record that was written; `configured` as in `ServerSpec.from_json`.
 
-    Raises KeyError, TypeError or ValueError for anything else."""
+    Raises KeyError, TypeError or ValueError for anything else.
+    """
     return NativeRecord.of(
         data["pid"],
         data["start_mark"],

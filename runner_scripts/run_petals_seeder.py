@@ -64,14 +64,22 @@ class _StopSignals:
     """What a stop signal does depends on how far the server has come."""
 
     def __init__(self) -> None:
-        self.serving = False
+        self.server: Any = None
+        self.asked = False
+        self.leaving = False
 
     def __call__(self, signum: int) -> None:
+        self.asked = True
         # The wording is Petals' own for SIGINT, so that readers of the log know one line.
         logger.info("Caught KeyboardInterrupt, shutting down (%s)", signal.Signals(signum).name)
-        if not self.serving:
+        if self.server is None:
             # Nothing is announced yet, and the main thread may be anywhere in an import.
             process_signals.end_now(0)
+        if self.leaving:
+            return
+        # Native code can lose the exception. A thread sets the event, since whom the signal
+        # interrupts may hold its lock.
+        threading.Thread(target=self.server.stop.set, name="stop", daemon=True).start()
         # What Petals' own code expects: it announces the blocks offline on its way out.
         raise KeyboardInterrupt
 
@@ -268,25 +276,37 @@ def _serve(server: Any, stop_signals: _StopSignals, drain: Drain, counters: Serv
     threading.Thread(target=_confirm, args=arguments, name="confirm", daemon=True).start()
     code = 0
     try:
-        stop_signals.serving = True
+        stop_signals.server = server
         server.run()
     except KeyboardInterrupt:
         pass
-    except ModelError as error:
+    except (Exception, SystemExit) as error:
+        code = _code_after(error, stop_signals)
+    stop_signals.leaving = True
+    process_signals.start_deadline(STOP_DEADLINE_S, code)
+    try:
+        _finish_interrupted_start()
+        server.shutdown()
+    except Exception as error:
+        code = code or _code_after(error, stop_signals)
+    return code
+
+
+def _code_after(error: BaseException, stop_signals: _StopSignals) -> int:
+    """Say why the server has ended, and return its exit code."""
+    detail = " ".join(str(error).split())[:300]
+    if stop_signals.asked:
+        # Native code that a stop interrupts fails with errors of its own, safetensors for one.
+        logger.info("The stop interrupted what ran (%s: %s)", type(error).__name__, detail)
+        return 0
+    if isinstance(error, ModelError):
         logger.error("%s", error)
         if error.code in LASTING:
             tell_supervisor("refused")
-        code = 1
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        detail = " ".join(str(error).split())[:300]
-        logger.error("The server ended with %s: %s", type(error).__name__, detail)
-        code = 1
-    finally:
-        process_signals.start_deadline(STOP_DEADLINE_S, code)
-        _finish_interrupted_start()
-        server.shutdown()
-    return code
+        return 1
+    traceback.print_exception(error)
+    logger.error("The server ended with %s: %s", type(error).__name__, detail)
+    return 1
 
 
 def _finish_interrupted_start() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import signal
 import struct
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,9 +121,44 @@ def test_a_server_that_would_fail_again_on_other_blocks_says_so(
         raise seeder.ModelError(code, "the weights of other blocks")
 
     stop = SimpleNamespace(is_set=lambda: True)
-    server = SimpleNamespace(run=run, shutdown=lambda: None, stop=stop)
-    assert seeder._serve(server, SimpleNamespace(), None, None) == 1
+    server = SimpleNamespace(run=run, shutdown=lambda: None, stop=stop, module_container=None)
+    assert seeder._serve(server, seeder._StopSignals(), None, None) == 1
     os.close(sending)
     told = os.read(receiving, 100)
     os.close(receiving)
     assert told == words
+
+
+def test_an_error_of_native_code_that_a_stop_interrupted_is_no_failure(
+    seeder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeder.process_signals, "start_deadline", lambda *_: None)
+    monkeypatch.setattr(seeder, "_finish_interrupted_start", lambda: None)
+    stop_signals, stop, shut_down = seeder._StopSignals(), threading.Event(), threading.Event()
+
+    def run() -> None:
+        try:
+            stop_signals(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape of object type") from None
+
+    server = SimpleNamespace(run=run, shutdown=shut_down.set, stop=stop, module_container=None)
+    assert seeder._serve(server, stop_signals, None, None) == 0
+    assert shut_down.is_set()
+    assert stop.wait(5)
+
+
+def test_a_stop_that_native_code_loses_still_ends_the_server(
+    seeder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeder.process_signals, "start_deadline", lambda *_: None)
+    monkeypatch.setattr(seeder, "_finish_interrupted_start", lambda: None)
+    stop_signals, stop = seeder._StopSignals(), threading.Event()
+
+    def run() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            stop_signals(signal.SIGTERM)
+        assert stop.wait(5)
+
+    server = SimpleNamespace(run=run, shutdown=lambda: None, stop=stop, module_container=None)
+    assert seeder._serve(server, stop_signals, None, None) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -260,10 +261,26 @@ async def test_cancelling_stops_the_build_on_the_engine(build: Build, index: Pac
     assert not build.exists()
 
 
-async def test_a_build_that_takes_too_long_is_given_up(build: Build, index: PackageIndex) -> None:
+async def test_a_build_that_takes_too_long_is_given_up(
+    build: Build, index: PackageIndex, tmp_path: Path
+) -> None:
     index.stuck.add("uv")
+    # A package that no other build has had: what comes after it is not in the cache.
+    folder = tmp_path / "wheelhouse"
+    folder.mkdir()
+    make_wheel(folder, "torch", "2.13.0+cpu", filler=os.urandom(16))
+    sources: dict[str, Any] = {
+        "petals__index_url": index.address,
+        "docker__wheelhouse": str(folder),
+    }
+    # What comes before uv is in the cache then, so that the time is up at uv on any machine.
+    first = asyncio.create_task(build.run(**sources))
+    assert await asyncio.to_thread(index.asked.wait, 120), build.lines[-20:]
+    first.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
     with pytest.raises(TorbizError) as caught:
-        await build.run(no_cache=True, petals__index_url=index.address, docker__build_timeout_s=6)
+        await build.run(**sources, docker__build_timeout_s=6)
     assert caught.value.code == "build_timeout"
     assert "install.sh uv" in caught.value.why
     deadline = time.monotonic() + 15

@@ -29,7 +29,7 @@ async def test_an_error_of_the_runner_is_explained(services: FakeServices) -> No
         services.inference.error = None
         await pilot.press("ctrl+r")
         await until_shown(pilot, "12.3 tokens/s")
-        await until_gone(pilot, "f5 Explain")
+        await until_gone(pilot, "F5 Explain")
 
 
 async def test_a_runner_that_died_of_damaged_packages_is_installed_anew(

@@ -30,7 +30,7 @@ async def test_a_verification_that_failed_offers_to_install_the_stack_anew(
             "hivemind is too old for this PyTorch.",
             "→ Let Setup install Petals anew",
             "F5 explains it",
-            "f5 Explain",
+            "F5 Explain",
         )
         await pilot.press("f5")
         await until_shown(pilot, "PyTorch 2.3 moved what", "Install Petals anew")

@@ -44,7 +44,7 @@ async def test_a_line_of_the_log_that_is_known_is_named_and_explained(
         )
         services.sharing.become(take_line(state, CLOCK))
         await until_shown(pilot, "! The clock of this machine is wrong.", "F5 explains it", CLOCK)
-        await until_shown(pilot, "f5 Explain")
+        await until_shown(pilot, "F5 Explain")
         await pilot.press("f5")
         await until_shown(pilot, "Peers accept each other only if their clocks", "→ ", "Close")
         await pilot.press("escape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -16,7 +17,6 @@ from process_signals import close_in_children, forget_descriptor
 # Linux takes 107 bytes, macOS 103.
 MAX_PATH_BYTES = 100
 WAIT_FOR_OTHER_S = 5.0
-_PROBE_TIMEOUT_S = 1.0
 
 
 class SocketFileError(Exception):
@@ -114,14 +114,19 @@ class SocketFile:
         os.close(lock)
 
     def _is_answered(self) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(_PROBE_TIMEOUT_S)
+        """Whether a living process has the socket; it hears nothing of the question.
+
+        A connection would count as the first one, with whose end a runner that does not linger
+        ends: a socket of another kind is refused in words that tell as much.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect(str(self._path))
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
-            except (TimeoutError, BlockingIOError):
-                return True  # its line of connections is full
+            except OSError as error:
+                if error.errno != errno.EPROTOTYPE:
+                    raise
             return True
 
     def _bind(self) -> socket.socket:

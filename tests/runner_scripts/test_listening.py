@@ -158,6 +158,16 @@ def test_a_second_start_on_the_same_socket_leaves_at_once(start: Start, path: Pa
         assert client.until(is_end)[-1]["type"] == "done"
 
 
+def test_a_second_start_is_not_taken_for_the_first_connection(start: Start, path: Path) -> None:
+    runner = start(linger="0")
+    while not path.exists():
+        assert runner.process.poll() is None
+        time.sleep(0.01)
+    assert start().wait(5) == 0
+    with SocketClient(path) as client:
+        client.until_ready()
+
+
 def test_of_many_starts_at_once_one_serves(start: Start, path: Path) -> None:
     runners = [start(linger="0") for _ in range(4)]
     with SocketClient(path) as client:

@@ -11,7 +11,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import process_signals
 from clock_check import explain_refusal, start_comparing_clocks
+from confirming import start_confirming
 from draining import DRAIN_SIGNAL, Drain
 from log_lines import copy_stderr_to, runner_logger
 from memory_release import release_after_prompts
@@ -44,11 +44,9 @@ from server_choices import (
 )
 from staying_joined import start_staying_joined
 from supervisor_words import tell_supervisor
-from swarm_coverage import start_telling as start_telling_coverage
 from weight_index import FolderWeights
 
 STOP_DEADLINE_S = 4.0
-CONFIRM_TIMEOUT_S = 30.0
 # Blocks this small are slower on several threads than on one, above all on a busy machine.
 SMALL_HIDDEN_SIZE = 1024
 # A prompt is computed in pieces whose attention logits take at most this. Petals' default is four
@@ -272,8 +270,7 @@ def _announced(options: argparse.Namespace) -> list[str] | None:
 
 
 def _serve(server: Any, stop_signals: _StopSignals, drain: Drain, counters: ServedCounters) -> int:
-    arguments = (server, drain, counters)
-    threading.Thread(target=_confirm, args=arguments, name="confirm", daemon=True).start()
+    start_confirming(server, drain, counters, logger)
     code = 0
     try:
         stop_signals.server = server
@@ -319,48 +316,6 @@ def _finish_interrupted_start() -> None:
         if isinstance(thread, petals_server.ModuleAnnouncerThread):
             thread.announce(petals_server.ServerState.OFFLINE)
             logger.info("Announced that blocks %s are offline", thread.module_uids)
-
-
-def _confirm(server: Any, drain: Drain, counters: ServedCounters) -> None:
-    """Say that each module container is really served: ready, and found in the DHT."""
-    confirmed: Any = None
-    while not server.stop.is_set():
-        container = server.module_container
-        if container is None or container is confirmed:
-            time.sleep(0.1)
-            continue
-        container.ready.wait()
-        first, confirmed = confirmed is None, container
-        drain.watch(container)
-        counters.watch(container)
-        _confirm_in_dht(server, container)
-        if first:
-            counters.start_telling(logger)
-            start_telling_coverage(server, logger)
-
-
-def _confirm_in_dht(server: Any, container: Any) -> None:
-    data_structures = importlib.import_module("petals.data_structures")
-    dht_records = importlib.import_module("petals.utils.dht")
-    uids = list(container.module_backends)
-    indices = [data_structures.parse_uid(uid)[1] for uid in uids]
-    span = f"{min(indices)}:{max(indices) + 1}"
-    online = data_structures.ServerState.ONLINE
-    deadline = time.monotonic() + CONFIRM_TIMEOUT_S
-    while time.monotonic() < deadline and not server.stop.is_set() and container.ready.is_set():
-        try:
-            infos = dht_records.get_remote_module_infos(server.dht, uids, latest=True)
-        except Exception as error:
-            logger.warning("Asking the DHT for our own blocks failed: %r", error)
-            infos = []
-        own = [info.servers.get(server.dht.peer_id) for info in infos]
-        if own and all(info is not None and info.state == online for info in own):
-            logger.info("Confirmed in the DHT: blocks %s are online", span)
-            tell_supervisor("serving")
-            return
-        time.sleep(0.1)
-    if container.ready.is_set():
-        logger.warning("Not confirmed in the DHT after 30 seconds: blocks %s", span)
 
 
 def _explain_start_error(error: Exception, options: argparse.Namespace) -> str:

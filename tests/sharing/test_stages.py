@@ -175,3 +175,23 @@ def test_the_peers_that_a_server_knows_are_those_it_told_last() -> None:
     state = after(*START, f"{begin}{[peer(2), 'nonsense', 7]}", f"{begin}{[peer(2), peer(3)]}")
     assert state.peers_seen == (peer(2), peer(3))
     assert after(f"{begin}[__import__('os')]", state=state).peers_seen == (peer(2), peer(3))
+
+
+def test_a_server_whose_first_lines_were_rotated_away_is_not_one_that_starts() -> None:
+    served = (
+        "Nov 27 10:00:00.1 [DEBUG] [served_counters._tell:1] Serving: 12.3 tokens/s, 1204+512 tokens,"
+        " 1 open of 14 requests, cache 640/8192 tokens 1310720/16777216 bytes, 90210/45105 bytes,"
+        " 1 clients: SRx4yK"
+    )
+    state = after(served)
+    assert (state.phase, state.requests_total, state.blocks) == (Phase.SERVING, 14, None)
+    still = (
+        "Nov 27 10:20:00.1 [DEBUG] [confirming._tell_again:1] Still serving: blocks 0:8 since"
+        " 1764200000, 1021.6 tokens/s, at ['/ip4/127.0.0.1/tcp/31999/p2p/QmRTEffS2nUZnkYbRpfm']"
+    )
+    state = after(still, state=state)
+    assert (state.blocks, state.serving_since) == ((0, 8), 1764200000.0)
+    assert state.addresses == ("/ip4/127.0.0.1/tcp/31999/p2p/QmRTEffS2nUZnkYbRpfm",)
+    # Who knows it from the beginning learns nothing new.
+    known = after(*START, *REST, STARTED, CONFIRMED)
+    assert after(still, state=known) is known

@@ -2,7 +2,7 @@
 
 Petals and hivemind print `Mon dd HH:MM:SS.mmm [LEVEL] message`, with `[module.func:line]` before
 the message when the level is not INFO. The strings are those of petals 2.2.0 (server/server.py,
-server/handler.py) and hivemind 1.1.12, and those that `run_petals_seeder.py` (with
+server/handler.py) and hivemind 1.1.12, and those that `run_petals_seeder.py` (with `confirming.py`,
 `served_counters.py` and `swarm_coverage.py`) and `supervise_server.py` print themselves.
 """
 
@@ -42,6 +42,11 @@ _NUMBERS = re.compile(r"\d+")
 _LOADED = re.compile(r"^Loaded (?!adapter )\S.* block (\d+)")
 _REPORTING = re.compile(r"^Reporting throughput: ([\d.]+) tokens/sec for (\d+) blocks")
 _CONFIRMED = re.compile(r"^Confirmed in the DHT: blocks (\d+):(\d+) are online")
+# Told every hour, for whom the lines above were rotated away.
+_STILL = re.compile(
+    r"^Still serving: blocks (?P<first>\d{1,6}):(?P<end>\d{1,6}) since (?P<since>\d{1,12}),"
+    r" (?P<throughput>\d{1,12}\.\d) tokens/s, at (?P<addresses>\[.*\])$"
+)
 _CRASHED = re.compile(r"^The server crashed \(.+\): it is started again in (\d+) s$")
 _PAUSES = re.compile(r"^Sharing pauses: (.+)$")
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
@@ -90,6 +95,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     message = parsed.message
     if message.startswith(SERVING_MARK) and (served := read_served(message)) is not None:
         return _serving(state, served)
+    if match := _STILL.match(message):
+        return _still_serving(state, parsed, match)
     if match := _PAUSES.match(message):
         return _event(replace(_started_again(state), pauses=match[1]), parsed, message)
     if match := _CRASHED.match(message):
@@ -148,7 +155,30 @@ def advance(state: SharingState, line: str) -> SharingState:
 def _serving(state: SharingState, told: Served) -> SharingState:
     """The server's own numbers are right; its other lines tell of requests a little earlier."""
     served = told.after(state.earlier)
-    return replace(state, served=served, requests_open=served.open, requests_total=served.requests)
+    state = replace(state, served=served, requests_open=served.open, requests_total=served.requests)
+    if state.phase is Phase.STARTING:
+        # It tells them only while it serves, so the log has lost how that began.
+        return replace(state, phase=Phase.SERVING, stage=Stage.SERVING)
+    return state
+
+
+def _still_serving(state: SharingState, parsed: LogLine, told: re.Match[str]) -> SharingState:
+    """What is not known from the beginning of the log, which may be gone."""
+    if state.serving_since is not None or state.phase is Phase.STOPPING:
+        return state
+    blocks = (int(told["first"]), int(told["end"]))
+    known = replace(
+        state,
+        phase=Phase.SERVING,
+        stage=Stage.SERVING,
+        blocks=blocks,
+        blocks_loaded=blocks[1] - blocks[0],
+        serving_since=float(told["since"]),
+        throughput=state.throughput or float(told["throughput"]),
+        addresses=state.addresses or _addresses(told["addresses"]),
+    )
+    text = f"Serving blocks {blocks[0]}:{blocks[1]}; the log holds no more how that began"
+    return _event(known, parsed, text)
 
 
 def _swarm_seen(state: SharingState, parsed: LogLine, seen: SwarmSeen) -> SharingState:

@@ -182,7 +182,10 @@ def choose_place(machine: Hardware, device: str = "auto", memory_limit: int | No
             )
         return Place("mps", apple[0].name, memory, _HANDLERS)
     handlers = min(_HANDLERS_CPU_MOST, max(_HANDLERS_CPU_LEAST, machine.cores))
-    return Place("cpu", "this machine's processor", memory, handlers)
+    title = "this machine's processor"
+    if machine.memory_virtual:
+        title = "the container engine's virtual machine"
+    return Place("cpu", title, memory, handlers)
 
 
 def configured_place(config: Config, machine: Hardware, hosting: str) -> Place:

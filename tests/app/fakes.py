@@ -261,6 +261,9 @@ class FakeInference:
 class FakeHosting:
     name: str = "native"
 
+    async def machine_memory(self) -> int | None:
+        return None
+
 
 @dataclass
 class FakeEnvironment:

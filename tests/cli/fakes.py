@@ -173,6 +173,9 @@ class Scene:
 class _Named:
     name = "native"
 
+    async def machine_memory(self) -> int | None:
+        return None
+
 
 class _Environment:
     hosting = _Named()

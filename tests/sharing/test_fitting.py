@@ -107,3 +107,18 @@ async def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     limited = Config(docker=DockerConfig(memory=16 * GIB))
     got = await fitting_blocks(ShareRequest(BELUGA.name), BELUGA, limited, NOWHERE, "docker")
     assert got.blocks == "7"
+
+
+async def test_a_container_in_a_virtual_machine_has_no_more_memory_than_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fitting, "look", lambda _folder: pc(40))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    asked = ShareRequest(BELUGA.name), BELUGA, Config(), NOWHERE, "docker"
+    got = await fitting_blocks(*asked, 16 * GIB)
+    assert got.blocks == "7"
+    assert got.note.startswith("16.0 GiB free on the container engine's virtual machine")
+    # An engine on the machine itself tells all of its memory.
+    on_linux = await fitting_blocks(*asked, 64 * GIB)
+    assert on_linux == await fitting_blocks(*asked)
+    assert "this machine's processor" in on_linux.note

@@ -19,7 +19,7 @@ from torbiz_tui.commands.output import (
 )
 from torbiz_tui.errors import ExitCode, TorbizError
 from torbiz_tui.fit import Fit, Place, block_bytes, configured_fit, configured_place, memory_text
-from torbiz_tui.hardware import Hardware, look
+from torbiz_tui.hardware import Hardware, as_containers_see, look
 from torbiz_tui.paths import Paths
 from torbiz_tui.threads import call_abandonable
 
@@ -37,7 +37,8 @@ def run(call: Call) -> int:
         else:
             models = [await _described(call.options.name, paths)]
         machine = await looking
-        place = _place(services, machine)
+        memory = await services.environment.hosting.machine_memory()
+        place = _place(services, as_containers_see(machine, memory))
         fits = [(model, configured_fit(services.config, model, place)) for model in models]
         if call.options.json:
             listed = [_as_json(model, fit) for model, fit in fits]

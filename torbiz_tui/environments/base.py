@@ -235,6 +235,13 @@ class EnvironmentDriver(ABC):
     def setup_steps(self) -> Sequence[Step]:
         """The steps that make this environment ready."""
 
+    async def machine_memory(self) -> int | None:
+        """The bytes of memory of what servers run on, which may be a virtual machine.
+
+        None where that is this machine itself, and where nobody tells.
+        """
+        return None
+
     async def prepare_server(self, spec: ServerSpec) -> None:  # noqa: B027 (few need anything)
         """Bring what this server needs besides what Setup brings, while another one may run.
 

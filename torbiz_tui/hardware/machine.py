@@ -18,7 +18,8 @@ _DISK_TIMEOUT_S = 2.0
 class Hardware:
     """A machine's means, as far as this process may use them; sizes in bytes.
 
-    `memory_limited` says that a control group leaves less memory than the machine has. `disk_free`
+    `memory_limited` says that a control group leaves less memory than the machine has, and
+    `memory_virtual` that the memory is that of a virtual machine in which containers run. `disk_free`
     is of the folder that was asked about, None without one. `problems` say what could not be found
     out.
     """
@@ -27,6 +28,7 @@ class Hardware:
     memory: int
     memory_available: int
     memory_limited: bool = False
+    memory_virtual: bool = False
     gpus: tuple[Gpu, ...] = ()
     disk_free: int | None = None
     problems: tuple[str, ...] = ()
@@ -41,6 +43,18 @@ class Hardware:
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         limited = " (limited by its control group)" if self.memory_limited else ""
         return f"{cores}, {self.memory / 2**30:.0f} GiB of memory{limited}, {names(self.gpus)}"
+
+
+def as_containers_see(machine: Hardware, memory: int | None) -> Hardware:
+    """The machine with no more than the memory (bytes) that its container engine tells of.
+
+    On a Mac, and with Docker Desktop, that is a virtual machine's, much less than there is. None
+    where no engine hosts, or it tells nothing.
+    """
+    if memory is None or memory >= machine.memory:
+        return machine
+    available = min(machine.memory_available, memory)
+    return replace(machine, memory=memory, memory_available=available, memory_virtual=True)
 
 
 def look(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> Hardware:

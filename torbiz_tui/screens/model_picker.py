@@ -133,7 +133,7 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
 
     async def _look_at_fits(self, models: Sequence[ModelInfo]) -> dict[str, Fit]:
         """How the models fit on this machine, by name; looking at it can take some seconds."""
-        from torbiz_tui.hardware import look
+        from torbiz_tui.hardware import as_containers_see, look
         from torbiz_tui.sharing.outlook import fits_here
         from torbiz_tui.threads import call_abandonable
 
@@ -142,8 +142,9 @@ class ModelPicker(FramedScreen[ModelChoice | None]):
         services = self._services
         machine = await call_abandonable(look, "look at the machine")
         request = self._request or _configured(services.config.share)
-        hosting = services.environment.hosting.name
-        return fits_here(models, request, services.config, machine, hosting)
+        hosting = services.environment.hosting
+        machine = as_containers_see(machine, await hosting.machine_memory())
+        return fits_here(models, request, services.config, machine, hosting.name)
 
     def _show_fits(self, fits: Mapping[str, Fit]) -> None:
         """Say in the rows that are listed what fits; what is highlighted stays so."""

@@ -64,9 +64,11 @@ class PreparingScreen(ModeScreen):
     @work(group="machine", exclusive=True, exit_on_error=False)
     async def look_at_machine(self) -> None:
         """Look how much memory is free now."""
-        from torbiz_tui.hardware import look
+        from torbiz_tui.hardware import as_containers_see, look
 
-        self._machine = await call_abandonable(look, "look at the machine")
+        machine = await call_abandonable(look, "look at the machine")
+        memory = await self.services.environment.hosting.machine_memory()
+        self._machine = as_containers_see(machine, memory)
         self._say_outlook()
 
     @on(ShareForm.Changed)

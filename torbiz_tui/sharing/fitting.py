@@ -10,7 +10,7 @@ from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text
-from torbiz_tui.hardware import Hardware, look
+from torbiz_tui.hardware import Hardware, as_containers_see, look
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.petals_options import value_of
 from torbiz_tui.sharing.refusals import DOES_NOT_FIT
@@ -33,13 +33,19 @@ class ChosenBlocks:
 
 
 async def fitting_blocks(
-    request: ShareRequest, model: ModelInfo, config: Config, paths: Paths, hosting: str
+    request: ShareRequest,
+    model: ModelInfo,
+    config: Config,
+    paths: Paths,
+    hosting: str,
+    memory: int | None = None,
 ) -> ChosenBlocks:
     """Look at this machine and choose; `hosting` is the name of the environment that hosts.
 
-    Raises TorbizError (`does_not_fit`) when not one block fits.
+    `memory` as `EnvironmentDriver.machine_memory` tells it. Raises TorbizError (`does_not_fit`) when not one block fits.
     """
     machine = await call_abandonable(partial(look, paths.cache), "look at the machine")
+    machine = as_containers_see(machine, memory)
     try:
         fit = fit_for(request, model, config, machine, hosting)
     except TorbizError as error:

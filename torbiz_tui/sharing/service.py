@@ -182,7 +182,14 @@ class SharingService:
         if self.state.active:
             # That one has the memory now, and there is no second one.
             return make_spec(request, model)
-        chosen = await fitting_blocks(request, model, self._config, self._paths, self._driver.name)
+        chosen = await fitting_blocks(
+            request,
+            model,
+            self._config,
+            self._paths,
+            self._driver.name,
+            await self._driver.machine_memory(),
+        )
         spec = make_spec(changed(request, blocks=chosen.blocks), model)
         return changed(spec, fit_note=chosen.note, fit_warning=chosen.warning)
 

@@ -69,6 +69,13 @@ class DockerDriver(EnvironmentDriver):
             ContainerVerifyStep(self._paths, self._config, self.image, self.finder),
         ]
 
+    async def machine_memory(self) -> int | None:
+        try:
+            engine = await self.finder.engine()
+        except TorbizError:
+            return None
+        return engine.facts.memory_bytes or None
+
     # Starting
 
     async def command_text(self, spec: ServerSpec) -> str:

@@ -8,10 +8,11 @@ or the signal is written to the report as one JSON object, and processes that th
 its process group (p2pd, the DHT process, connection handlers) are killed. When the log that the
 command writes to has grown past a limit, another command is run with its name, to rotate it.
 
-With --restart a command that crashes after it has served is started again, after pauses that grow
+With --restart a command that crashes once it has served is started again, after pauses that grow
 (5, 15, 60, then 300 s) and at most five times in an hour; that is told on stderr, and in the file of
 --tell. What ends before
-it has ever served, what says that it is refused, and what somebody has stopped stays ended. The
+it has ever served, what says that it is refused, and what somebody has stopped stays ended. One that
+has served before a pause is started again too: there may be no network yet. The
 command tells both on the descriptor that TORBIZ_SUPERVISOR_FD names (`supervisor_words.py`).
 
 With --hours, --mains-only and --pause-above the command is asked to finish and to stop while it may not
@@ -53,6 +54,11 @@ PAUSE_LOOK_S = 10.0
 # What is being answered gets this long before a pause.
 PAUSE_DRAIN_S = 60.0
 RESTART_WINDOW_S = 3600.0
+# Loaded here: between fork and exec nothing may wait for what a thread of ours has locked.
+_libc: ctypes.CDLL | None = None
+if sys.platform == "linux":
+    with contextlib.suppress(OSError):
+        _libc = ctypes.CDLL(None)
 # Files that get what is told on stderr as well.
 _told_in: list[Path] = []
 # It ended by itself, was called wrongly, or somebody has asked the process itself to stop.
@@ -98,10 +104,12 @@ def main(argv: list[str] | None = None) -> int:
     if conditions.any:
         watch = threading.Thread(target=supervisor.keep_to, args=(conditions,), daemon=True)
         watch.start()
+    served = False
     while not _paused(supervisor, conditions):
         end = supervisor.run()
-        if options.restart and end.served:
-            end = _run_again(supervisor, end)
+        served = served or end.served
+        if options.restart and served:
+            end = _run_again(supervisor, conditions, end)
         if supervisor.asked or not end.paused:
             break
     else:
@@ -198,7 +206,7 @@ class _Supervisor:
             )
         except OSError as error:
             os.close(receiving)
-            print(f"cannot start {self._command[0]}: {error}", file=sys.stderr, flush=True)
+            _log(f"cannot start {self._command[0]}: {error}")
             return _End(127, refused=True)
         finally:
             os.close(sending)
@@ -230,8 +238,8 @@ def _paused(supervisor: _Supervisor, conditions: Conditions) -> bool:
     return supervisor.asked
 
 
-def _run_again(supervisor: _Supervisor, end: _End) -> _End:
-    """Start the command again whenever it has crashed; returns its last end."""
+def _run_again(supervisor: _Supervisor, conditions: Conditions, end: _End) -> _End:
+    """Start the command again whenever it has crashed; returns its last end, or a pause."""
     restarts: list[float] = []
     while end.crashed and not supervisor.asked:
         restarts = [at for at in restarts if time.monotonic() - at < RESTART_WINDOW_S]
@@ -243,6 +251,8 @@ def _run_again(supervisor: _Supervisor, end: _End) -> _End:
         _tell(f"The server crashed ({end.how}): it is started again in {pause:.0f} s", "WARN")
         if supervisor.stopped_within(pause):
             return _End(0)
+        if conditions.reason():
+            return _End(0, paused=True)
         restarts.append(time.monotonic())
         end = supervisor.run()
     return end
@@ -274,10 +284,16 @@ def _tell(text: str, level: str) -> None:
     """A line for the log, in hivemind's format."""
     stamp = f"{time.strftime('%b %d %H:%M:%S')}.{int(time.time() % 1 * 1000):03d}"
     line = f"{stamp} [{level}] {text}"
-    print(line, file=sys.stderr, flush=True)
+    _log(line)
     for file in _told_in:
         with contextlib.suppress(OSError), file.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
+
+
+def _log(line: str) -> None:
+    """Write to stderr; a full disk is no reason to leave a server alone."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def _keep_small(log: Path, limit: int, rotate: list[str]) -> None:
@@ -295,7 +311,7 @@ def _keep_small(log: Path, limit: int, rotate: list[str]) -> None:
         except OSError as error:
             problem = f"{log} is not rotated: {error}"
         if problem and problem != told:
-            print(problem, file=sys.stderr, flush=True)
+            _log(problem)
         told = problem
 
 
@@ -339,7 +355,7 @@ def _write_report(file: Path, *, code: int, asked: bool, out_of_memory: bool = F
         temporary.write_text(json.dumps(report) + "\n", encoding="utf-8")
         temporary.replace(file)
     except OSError as error:
-        print(f"cannot write {file}: {error}", file=sys.stderr, flush=True)
+        _log(f"cannot write {file}: {error}")
 
 
 def _die_with_parent() -> None:
@@ -349,9 +365,9 @@ def _die_with_parent() -> None:
 
 def _prctl(option: int, value: int) -> None:
     """Linux only; elsewhere the process group is what ends the children."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    if _libc is not None:
+        with contextlib.suppress(AttributeError):
+            _libc.prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

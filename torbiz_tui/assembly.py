@@ -55,7 +55,7 @@ class Services:
             self.environment.inference,
             self.paths,
             self.config,
-            _peer_finder(self.config, self.sharing),
+            _peer_finder(self.config, self.sharing, self.paths),
             self._served_revision,
         )
 
@@ -89,7 +89,7 @@ class Services:
             self.environment.inference,
             self.paths,
             self.config,
-            _peer_finder(self.config, self.sharing),
+            _peer_finder(self.config, self.sharing, self.paths),
         )
 
     @cached_property
@@ -260,20 +260,26 @@ def _steps(environment: Environment) -> list[Step]:
     return steps
 
 
-def _peer_finder(config: Config, sharing: SharingService) -> FindPeers:
+def _peer_finder(config: Config, sharing: SharingService, paths: Paths) -> FindPeers:
     from torbiz_tui.inference.runner_messages import not_served
+    from torbiz_tui.sharing.own_swarm import OthersOfSwarm, not_serving_yet
+
+    others_of_swarm = OthersOfSwarm(paths)
 
     async def find(model: ModelInfo) -> SwarmPeers:
         """The configured peers, else those of the swarm that this machine hosts in."""
         if config.swarm.initial_peers:
             return tuple(config.swarm.initial_peers)
         state = await sharing.attach()
-        if state.active and state.spec is not None:
-            private = state.spec.new_swarm or state.spec.initial_peers
-            if private and _same_model(model, state.spec.source):
-                if state.phase is not Phase.SERVING or not state.addresses:
-                    raise not_served(model.name, f"This machine is {state.stage_text.lower()}.")
-                return _dialable(state.addresses) or tuple(state.spec.initial_peers)
+        spec = state.spec
+        if spec is not None and _same_model(model, spec.source):
+            private = spec.new_swarm or spec.initial_peers
+            if private and state.phase is Phase.SERVING and state.addresses:
+                return _dialable(state.addresses) or tuple(spec.initial_peers)
+            if private and (others := await others_of_swarm.answering(state)):
+                return others
+            if private and state.active:
+                raise not_serving_yet(model.name, state)
         if config.demo or config.swarm.new_swarm:
             everything = ((0, model.num_blocks),)
             why = "The swarm is a private one, and no server runs in it."

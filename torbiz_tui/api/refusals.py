@@ -37,6 +37,7 @@ _KNOWN = {
     "busy": (HTTPStatus.TOO_MANY_REQUESTS, "busy"),
     "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "timeout"),
     "missing_blocks": (HTTPStatus.SERVICE_UNAVAILABLE, "missing_blocks"),
+    "not_serving_yet": (HTTPStatus.SERVICE_UNAVAILABLE, "missing_blocks"),
     "connection_failed": (HTTPStatus.SERVICE_UNAVAILABLE, "connection_failed"),
     "hub_unreachable": (HTTPStatus.SERVICE_UNAVAILABLE, "hub_unreachable"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "not_ready"),

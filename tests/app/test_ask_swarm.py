@@ -15,6 +15,7 @@ from torbiz_tui.inference.events import Hop, Route
 from torbiz_tui.inference.runner_messages import read_error
 from torbiz_tui.inference.service import not_served
 from torbiz_tui.private_swarms.known import KnownSwarms
+from torbiz_tui.sharing.own_swarm import not_serving_yet
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
 from torbiz_tui.widgets.model_field import ModelField
 from torbiz_tui.widgets.question_input import QuestionInput
@@ -96,6 +97,18 @@ async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -
         await until_shown(pilot, "12.3")
 
 
+async def test_an_adapter_that_is_missing_is_told_and_no_blocks_are_offered(
+    services: FakeServices,
+) -> None:
+    missing = ((0, 4),)
+    route = Route(8, (), missing, adapter="my/lora", without_adapter=missing, adapters=("other",))
+    async with app_of(services).run_test(size=(100, 24)) as pilot:
+        services.inference.lead(route)
+        await until_shown(pilot, "⚠ no server hosts the adapter my/lora for blocks 0–3 of 8")
+        await until_shown(pilot, "Their servers host: other.", "Ask without it")
+        assert "Ctrl+S" not in screen_text(pilot.app)
+
+
 async def test_also_that_of_an_answer_that_lost_its_server(services: FakeServices) -> None:
     services.inference.error = read_error(
         {"code": "missing_blocks", "message": "Nobody.", "missing": [[4, 8]]}, "torbiz-demo", 8
@@ -143,3 +156,39 @@ async def test_a_private_swarm_that_has_answered_is_known(services: FakeServices
     found = known.require("friends")
     assert (found.peers, found.started_here) == ((peer(1),), False)
     assert [model.name for model in found.models] == ["torbiz-demo"]
+
+
+async def test_a_question_waits_for_the_server_of_this_machine_that_starts(
+    services: FakeServices,
+) -> None:
+    starting = replace(SERVING, phase=Phase.STARTING, stage=Stage.LAUNCHING, blocks=None)
+    services.sharing.become(starting)
+    services.inference.warm_error = not_serving_yet("torbiz-demo", starting)
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "The server of this machine does not serve torbiz-demo now.")
+        assert "Ctrl+S" not in screen_text(app)
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Waiting for this machine: Starting Petals", "Escape stops it")
+        services.sharing.become(replace(starting, stage=Stage.LOADING, blocks=(0, 8)))
+        await until_shown(pilot, "Waiting for this machine: Loading blocks: 0 of 8")
+        await pilot.press("escape")
+        await until_gone(pilot, "Waiting for this machine")
+        assert app.screen.query_one(QuestionInput).text == "go"
+        await pilot.press("enter")
+        await until_shown(pilot, "Waiting for this machine")
+        services.inference.warm_error = None
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Petals is a swarm.")
+        assert [one[-1].content for one in services.inference.asked] == ["go"]
+
+
+async def test_a_question_does_not_wait_for_a_server_that_pauses(services: FakeServices) -> None:
+    pauses = replace(SERVING, phase=Phase.STARTING, stage=Stage.LAUNCHING, pauses="on the battery")
+    services.sharing.become(pauses)
+    services.inference.warm_error = not_serving_yet("torbiz-demo", pauses)
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Paused: on the battery.", "does not serve torbiz-demo now")
+        assert app.screen.query_one(QuestionInput).text == "go"

@@ -103,7 +103,7 @@ class TalkingScreen(AnsweringScreen):
         asked = False
         try:
             # Where nobody can be asked, nothing is said yet: the text goes back to the field.
-            await self.services.inference.warm()
+            await self._reach_somebody(talk)
             asked = True
             await talk.answer(ask())
             await self._remember_swarm(talk)
@@ -119,6 +119,39 @@ class TalkingScreen(AnsweringScreen):
             talk.rest()
             self.list_changed()
             self._ask_waiting(talk)
+
+    async def _reach_somebody(self, talk: Talk) -> None:
+        """Start the runner; while the server of this machine starts, the question waits for it.
+
+        How long that may take is the server's own affair: it serves or fails in the end, and
+        whoever waits sees how far it is. Raises TorbizError where waiting would not help.
+        """
+        from torbiz_tui.sharing.own_swarm import (
+            NOT_SERVING_YET,
+            comes_by_itself,
+            not_serving_yet,
+        )
+
+        sharing = self.services.sharing
+        with sharing.subscribe() as changes:
+            while True:
+                before = (sharing.state.phase, sharing.state.stage_text)
+                try:
+                    await self.services.inference.warm()
+                except NotServedError as error:
+                    if error.code != NOT_SERVING_YET:
+                        raise
+                else:
+                    return
+                state = sharing.state
+                if (state.phase, state.stage_text) != before:
+                    continue
+                if not comes_by_itself(state):
+                    raise not_serving_yet(self.model_name, state)
+                talk.do(f"Waiting for this machine: {state.stage_text}", stage="waiting")
+                async for state in changes:
+                    if (state.phase, state.stage_text) != before:
+                        break
 
     async def _remember_swarm(self, talk: Talk) -> None:
         model = talk.chat.conversation.model

@@ -25,6 +25,7 @@ from torbiz_tui.environments.base import (
     ResourceSample,
     RunnerCommand,
     RunnerProcess,
+    ServerCondition,
     ServerRecord,
     ServerSpec,
 )
@@ -75,6 +76,7 @@ class NativeDriver(EnvironmentDriver):
         self.stack = PetalsStack(paths, config.petals)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._sampled: dict[int, psutil.Process] = {}
+        self._frozen = False
         self._memory = OwnMemory()
         self._told_of_record = ""
         self._shared_runners = SharedRunners(paths)
@@ -133,15 +135,31 @@ class NativeDriver(EnvironmentDriver):
             "--",
             *self.server_argv(spec),
         ]
+        launching = asyncio.create_task(
+            asyncio.to_thread(self._launch, argv, spec, self._environ(secrets), log_file)
+        )
+        try:
+            record = await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            # What is being started is remembered first, or nobody could end it.
+            await asyncio.wait([launching])
+            if launching.exception() is None:
+                self._end_at_once(launching.result())
+            raise
+        logger("sharing").info("started pid %d: %s", record.pid, " ".join(self.server_argv(spec)))
+        return record
+
+    def _launch(
+        self, argv: Sequence[str], spec: ServerSpec, environ: Mapping[str, str], log_file: Path
+    ) -> NativeRecord:
         with open_log(log_file) as log:
             start = begin_run(log, f"The server of {spec.model} starts")
-            process = await asyncio.to_thread(
-                subprocess.Popen,
+            process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environ(secrets),
+                env=environ,
                 cwd=self._paths.home,
                 start_new_session=True,
             )
@@ -165,8 +183,14 @@ class NativeDriver(EnvironmentDriver):
                 remedy="Free some disk space or mend the permissions, then try again.",
                 code="run_not_writable",
             ) from error
-        logger("sharing").info("started pid %d: %s", process.pid, " ".join(self.server_argv(spec)))
         return record
+
+    def _end_at_once(self, record: NativeRecord) -> None:
+        """End a server whose start nobody waits for any more; its supervisor sees to the rest."""
+        logger("sharing").info("the start of pid %d was cut off", record.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+        self._record_file.unlink(missing_ok=True)
 
     async def command_text(self, spec: ServerSpec) -> str:
         when = supervision_arguments(changed(spec, restart_on_crash=False))
@@ -269,17 +293,17 @@ class NativeDriver(EnvironmentDriver):
         descendants = await asyncio.to_thread(_descendants, record.pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, signal.SIGTERM)
+        # What somebody has frozen would hear of it only afterwards.
+        _signal_all(descendants, signal.SIGCONT)
         killed = not await wait_gone(record.pid, record.start_mark, grace_s)
         if killed:
             logger("sharing").warning("pid %d did not stop in %.0f s: killed", record.pid, grace_s)
             descendants |= await asyncio.to_thread(_descendants, record.pid)
-            for pid, mark in descendants.items():
-                if start_mark(pid) == mark:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            _signal_all(descendants, signal.SIGKILL)
             await wait_gone(record.pid, record.start_mark, _KILL_WAIT_S)
         self._reap(record.pid)
-        return changed(self._exit_report(record), killed=killed)
+        # One that has just been started may end before it can write a report.
+        return changed(self._exit_report(record), asked=True, killed=killed)
 
     async def forget_server(self, record: ServerRecord) -> None:
         current = await self.find_server()
@@ -300,18 +324,31 @@ class NativeDriver(EnvironmentDriver):
             return None
         # cpu_percent compares with the same object's last call, so the objects are kept.
         current: dict[int, psutil.Process] = {}
-        cpu, memory = 0.0, 0
+        cpu, memory, frozen = 0.0, 0, False
         for pid in _descendants(record.pid):
             try:
                 process = self._sampled.get(pid) or psutil.Process(pid)
                 cpu += process.cpu_percent()
                 memory += self._memory.of(process)
+                # Without its supervisor a server serves all the same.
+                frozen |= pid != record.pid and process.status() == psutil.STATUS_STOPPED
                 current[pid] = process
             except psutil.Error:
                 continue
-        self._sampled = current
+        self._sampled, self._frozen = current, frozen
         self._memory.keep_only(set(current))
         return ResourceSample(cpu, memory, len(current))
+
+    async def conditions(self, record: ServerRecord) -> AsyncIterator[ServerCondition]:
+        known = _own(record)
+        told: bool | None = None
+        self._frozen = False
+        while start_mark(known.pid) == known.start_mark:
+            # Whoever asks for samples too has looked at all processes already.
+            if self._frozen is not told:
+                told = self._frozen
+                yield ServerCondition(paused=told)
+            await asyncio.sleep(_SAMPLE_S)
 
     async def spawn(self, command: RunnerCommand) -> RunnerProcess:
         self.stack.require_installed()
@@ -351,6 +388,14 @@ def _descendants(pid: int) -> dict[int, str]:
             if mark is not None:
                 found[process.pid] = mark
     return found
+
+
+def _signal_all(processes: Mapping[int, str], number: int) -> None:
+    """Send a signal to those that are still the ones with these start marks."""
+    for pid, mark in processes.items():
+        if start_mark(pid) == mark:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def _own(record: ServerRecord) -> NativeRecord:

@@ -75,6 +75,7 @@ class TorbizApp(OrderedKeys):
             self.add_mode(mode, partial(self._open, mode))
         self._keymap_given = dict(services.config.interface.keys)
         self._was_active = False
+        self._finding: Worker[None] | None = None
         self.stopped_on_leaving = False
 
     def _open(self, mode: str) -> Screen[Any]:
@@ -120,7 +121,7 @@ class TorbizApp(OrderedKeys):
         # What start has made stays: to look through it again holds up a frame by some 50 ms.
         gc.freeze()
         gc.enable()
-        self._find_server()
+        self._finding = self._find_server()
 
     def _use_theme(self, name: str) -> None:
         if name in self.available_themes:
@@ -159,16 +160,17 @@ class TorbizApp(OrderedKeys):
 
     # The hosted server, whatever screen is shown
 
-    @work(group="attach", exclusive=True, exit_on_error=False)
+    @work(group="attach", exit_on_error=False)
     async def _find_server(self) -> None:
         await self.services.sharing.attach()
 
     def _look_again(self) -> None:
         """A server may have been started from a shell or another terminal meanwhile."""
         state = self.services.sharing.state
-        # Out of sight, the service itself looks again.
-        if not state.active and not state.lost:
-            self._find_server()
+        # An engine that is slow to answer is waited for; out of sight, the service looks again.
+        looking = self._finding is not None and not self._finding.is_finished
+        if not state.active and not state.lost and not looking:
+            self._finding = self._find_server()
 
     @work(group="sharing", exclusive=True, exit_on_error=False)
     async def _watch_sharing(self) -> None:

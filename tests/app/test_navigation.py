@@ -10,7 +10,7 @@ import pytest
 from tests.app.conftest import app_of
 from tests.app.fakes import SPEC, FakeServices
 from tests.app.seeing import screen_text, until, until_gone, until_shown
-from torbiz_tui.app import goodbye
+from torbiz_tui.app import TorbizApp, goodbye
 from torbiz_tui.environments.base import ExitReport
 from torbiz_tui.screens.leave import LeaveScreen
 from torbiz_tui.sharing.state import Phase, SharingState, Stage
@@ -46,6 +46,33 @@ async def test_what_became_due_while_drawing_was_held_back_is_drawn(services: Fa
         async with asyncio.timeout(5):
             while TITLES["f1"] in screen_text(app):
                 await asyncio.sleep(0.01)
+
+
+async def test_a_slow_look_for_a_server_is_waited_for(services: FakeServices) -> None:
+    """An engine that wakes up answers late; it must not be asked anew before it has."""
+    looks = 0
+    answers = asyncio.Event()
+
+    async def attach() -> SharingState:
+        nonlocal looks
+        looks += 1
+        await answers.wait()
+        services.sharing.become(SERVING)
+        return SERVING
+
+    services.sharing.attach = attach  # type: ignore[method-assign]
+    async with app_of(services, "setup").run_test(size=(80, 24)) as pilot:
+        app = pilot.app
+        assert isinstance(app, TorbizApp)
+        async with asyncio.timeout(30):
+            while not looks:
+                await asyncio.sleep(0.01)
+        for _ in range(3):
+            app._look_again()
+            await pilot.pause()
+        assert looks == 1
+        answers.set()
+        await until(pilot, lambda: services.sharing.state.active)
 
 
 async def test_digits_reach_screens_outside_text_fields(services: FakeServices) -> None:

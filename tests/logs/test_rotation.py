@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from torbiz_tui.logs import rotation
 from torbiz_tui.logs.following import Follower
 from torbiz_tui.logs.rotation import bound
@@ -78,6 +80,32 @@ def test_a_line_that_is_not_finished_waits(tmp_path: Path) -> None:
     with file.open("ab") as stream:
         stream.write(b"o and much more without an end")
     assert bound(file, max_bytes=4, kept=1)
+
+
+def test_a_writer_that_does_not_stop_in_time_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.log"
+    with file.open("ab") as log:
+        writer = subprocess.Popen(
+            [sys.executable, "-c", "print('one', flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+        )
+    try:
+        while not file.stat().st_size:
+            assert writer.poll() is None
+        with monkeypatch.context() as patch:
+            patch.setattr(rotation, "_signal", lambda *_: None)
+            patch.setattr(rotation, "_runs", lambda _pid: True)
+            patch.setattr(rotation, "_STOP_S", 0.0)
+            assert not bound(file, max_bytes=1)
+        assert [one.name for one in tmp_path.iterdir()] == ["a.log"]
+        assert file.read_bytes() == b"one\n"
+        assert bound(file, max_bytes=1)
+    finally:
+        writer.kill()
+        writer.communicate()
 
 
 def test_what_is_small_or_no_file_is_left_alone(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ LOOKED_EVERY_S = 10.0
 _CHUNK = 2**20
 _PROC = Path("/proc")
 _GUARD_S = 5
-_STOP_S = 0.2
+_STOP_S = 0.5
 _POLL_S = 0.0005
 
 
@@ -48,8 +48,9 @@ def bound(
 
     It goes to `<name>.1`, and `kept` rotated files are left; who knows a place in it finds that
     there, at the same offset (`run_start`). While its last line is not finished it waits for the
-    next time, up to twice the size, and so it does while another program rotates it. Returns
-    whether it was rotated. Raises OSError, and then has lost nothing.
+    next time, up to twice the size. So it does while another program rotates it, and when the
+    machine is too busy to stop who writes. Returns whether it was rotated. Raises OSError, and then
+    has lost nothing.
     """
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,7 +67,10 @@ def bound(
         try:
             # Most of it is copied while they go on.
             copied = _copy(descriptor, target, 0)
-            with _stopped(_writers(status)):
+            with _stopped(_writers(status)) as all_stopped:
+                if not all_stopped:
+                    # What they write meanwhile would be lost.
+                    return False
                 copied = _copy(descriptor, target, copied)
                 finished = os.pread(target, 1, copied - 1) == b"\n"
                 if not finished and copied < 2 * max_bytes:
@@ -140,10 +144,13 @@ def _writes(pid: int, file: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def _stopped(pids: Sequence[int]) -> Iterator[None]:
-    """Keep processes from running; they go on in any case, also if this one is killed."""
+def _stopped(pids: Sequence[int]) -> Iterator[bool]:
+    """Keep processes from running, and tell whether all of them have stopped in time.
+
+    They go on in any case, also if this one is killed.
+    """
     if not pids:
-        yield
+        yield True
         return
     guard = subprocess.Popen(
         ["/bin/sh", "-c", f'sleep {_GUARD_S}; kill -CONT "$@"', "sh", *map(str, pids)],
@@ -154,8 +161,7 @@ def _stopped(pids: Sequence[int]) -> Iterator[None]:
     )
     try:
         _signal(pids, signal.SIGSTOP)
-        _wait_stopped(pids)
-        yield
+        yield _wait_stopped(pids)
     finally:
         _signal(pids, signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
@@ -169,11 +175,14 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _wait_stopped(pids: Sequence[int]) -> None:
+def _wait_stopped(pids: Sequence[int]) -> bool:
     """A signal takes a moment to reach a process that runs, each of its threads."""
     deadline = monotonic() + _STOP_S
-    while any(map(_runs, pids)) and monotonic() < deadline:
+    while any(map(_runs, pids)):
+        if monotonic() > deadline:
+            return False
         sleep(_POLL_S)
+    return True
 
 
 def _runs(pid: int) -> bool:

@@ -151,7 +151,7 @@ class _Supervisor:
     def __init__(self, command: list[str]) -> None:
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
-        self._pausing = False
+        self._paused: subprocess.Popen[bytes] | None = None
         self.asked = False
 
     @property
@@ -173,9 +173,9 @@ class _Supervisor:
         while True:
             time.sleep(PAUSE_LOOK_S)
             child = self._child
-            if child is None or self._pausing or not conditions.reason():
+            if child is None or self._paused is child or not conditions.reason():
                 continue
-            self._pausing = True
+            self._paused = child
             for number, wait_s in ((signal.SIGUSR1, PAUSE_DRAIN_S), (signal.SIGTERM, 0.0)):
                 with contextlib.suppress(ProcessLookupError):
                     child.send_signal(number)
@@ -210,7 +210,6 @@ class _Supervisor:
             return _End(127, refused=True)
         finally:
             os.close(sending)
-        self._pausing = False
         self._child = child
         if self.asked:
             child.send_signal(signal.SIGTERM)
@@ -223,7 +222,7 @@ class _Supervisor:
             out_of_memory=code == -signal.SIGKILL and _oom_kills() > oom_kills,
             served="serving" in words,
             refused="refused" in words,
-            paused=self._pausing,
+            paused=self._paused is child,
         )
 
 

@@ -33,12 +33,9 @@ SIDE = Path(__file__).resolve().parent / "petals_side"
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.ask import Reference, closing, question, ratio  # noqa: E402
+from tests.ports import free_port  # noqa: E402
 from tests.process_memory import memory_of, passing_peak  # noqa: E402
-from tests.runner_scripts.runner_process import (  # noqa: E402
-    RunnerProcess,
-    free_port,
-    runner_environment,
-)
+from tests.runner_scripts.runner_process import RunnerProcess, runner_environment  # noqa: E402
 from torbiz_tui.assembly import build_services  # noqa: E402
 from torbiz_tui.catalogue import ModelInfo, resolve_model  # noqa: E402
 from torbiz_tui.config import load_config  # noqa: E402

@@ -8,26 +8,26 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.ports import free_port as free_port
 from torbiz_tui.assembly import build_services
 from torbiz_tui.config import Config, load_config
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.logs.writing import start_logging
 from torbiz_tui.paths import Paths
 
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+# What an example takes depends on the other processes of the machine.
+settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 
 def pytest_configure() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.ports import free_port
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "runner_scripts"
 START_TIMEOUT_S = 60.0
@@ -26,13 +27,6 @@ def runner_environment(**extra: str) -> dict[str, str]:
     """The environment of a runner: ours, without what would slow down its imports."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return environment | {"HF_HUB_OFFLINE": "1"} | extra
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_script(

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from .runner_process import SCRIPTS, free_port
+from tests.ports import free_port
+
+from .runner_process import SCRIPTS
 
 SWALLOWS = ("2001:db8::1", "192.0.2.1")
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 from .conftest import TinyModel
-from .runner_process import Event, RunnerProcess, ServerProcess, free_port, gone, run_script
+from .runner_process import Event, RunnerProcess, ServerProcess, gone, run_script
 
 MONITOR = "run_swarm_monitor.py"
 NOBODY = "/ip4/127.0.0.1/tcp/{}/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"

@@ -156,7 +156,8 @@ async def test_a_runner_that_hangs_is_ended_by_a_cancel(
 
 
 async def test_a_word_that_does_not_come_is_not_waited_for_for_ever(paths: Paths) -> None:
-    config = demo_config(paths.home, model="echo", **{"ask.idle_timeout_s": 0.3})
+    # The first word has to come within it.
+    config = demo_config(paths.home, model="echo", **{"ask.idle_timeout_s": 1.5})
     program = Program(paths, config)
     with pytest.raises(TorbizError, match="No further word came") as caught:
         async for event in program.inference.ask([Message("user", "one")], ENDLESS):

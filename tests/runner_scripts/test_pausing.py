@@ -203,17 +203,27 @@ def test_the_rows_of_ps_are_added_up(others_load: ModuleType) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_real_load_is_seen_and_the_servers_own_is_not(others_load: ModuleType) -> None:
-    spins = "import os, time\nwhile sum(os.times()[:2]) < 0.4: pass\nprint(1, flush=True)\ntime.sleep(60)"
+    # It spins once it is told to, when what it has used before is known.
+    spins = (
+        "import os, time\ninput()\nused = sum(os.times()[:2])\n"
+        "while sum(os.times()[:2]) < used + 0.4: pass\nprint(1, flush=True)\ntime.sleep(60)"
+    )
 
     def of_busy_process(*, own: bool) -> Any:
         process = subprocess.Popen(
-            [sys.executable, "-c", spins], stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", spins],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         session = process.pid if own else os.getpid()
         share = others_load.ProcShare()
         share(session)
         machine_before, own_before = share._machine(), share._own(session)
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
         process.stdout.readline()
         part = share(session)
         total = share._machine()[0] - machine_before[0]

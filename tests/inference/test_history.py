@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import stat
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.promptness import require_prompt
 from torbiz_tui.environments.processes import start_mark
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.inference import history as history_module
@@ -298,13 +300,19 @@ async def test_a_piece_is_on_the_disk_a_moment_after_it_came(history: History, f
     asked = await history.add_question(conversation.id, None, "q")
     answer = await history.begin_answer(conversation.id, asked.id, "demo")
     other = sqlite3.connect(file)
-    began = time.monotonic()
-    history.append(answer.id, "first")
-    # Nothing is awaited: the thread does it alone, even while the loop is held up.
-    while other.execute("SELECT text FROM pieces").fetchall() != [("first",)]:
-        assert time.monotonic() - began < 5
-        time.sleep(0.002)  # noqa: ASYNC251 (that is the point)
-    assert time.monotonic() - began < 1
+    number = itertools.count()
+
+    def on_the_disk() -> float:
+        piece = f"piece {next(number)}"
+        began = time.monotonic()
+        history.append(answer.id, piece)
+        # Nothing is awaited: the thread does it alone, even while the loop is held up.
+        while not other.execute("SELECT 1 FROM pieces WHERE text = ?", (piece,)).fetchall():
+            assert time.monotonic() - began < 30
+            time.sleep(0.002)
+        return time.monotonic() - began
+
+    require_prompt(on_the_disk, 1)
     other.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from knocking import listening
@@ -14,6 +15,8 @@ from swarm_records import Server
 TIMEOUT_S = 3.0
 KNOCK_S = 1.5
 AT_ONCE = 16
+# Hundreds that do not answer must not hold up the rest of a look: they are asked with the next ones.
+MOST_S = 6.0
 # Who answered is asked again in case a cable was pulled, which the daemon notices within a minute at
 # best: so often that all servers together are asked a few times a second at most.
 REACHED_AGAIN_AFTER_S = (10.0, 60.0)
@@ -62,17 +65,21 @@ class Probe:
         gate = asyncio.Semaphore(AT_ONCE)
         soonest, latest = REACHED_AGAIN_AFTER_S
         pause = max(soonest, min(len(announced) / ASKED_PER_S, latest))
-        await asyncio.gather(
-            *(
+        await _for_a_while(
+            [
                 self._look_at(p2p, server, connected.get(server.peer_id), gate, pause)
-                for server in announced
-            )
+                # Who has waited longest comes first.
+                for server in sorted(announced, key=self._asked_again_at)
+            ]
         )
         reached = [server for server in announced if server.reachable]
         if any(server.peer_id not in connected for server in reached):
             connected = await _connections(p2p)
         for server in reached:
             server.relayed = relayed(connected.get(server.peer_id, []))
+
+    def _asked_again_at(self, server: Server) -> float:
+        return self._known.setdefault(server.peer_id, _Known()).next_at
 
     async def _look_at(
         self,
@@ -82,7 +89,8 @@ class Probe:
         gate: asyncio.Semaphore,
         pause: float,
     ) -> None:
-        known = self._known.setdefault(server.peer_id, _Known())
+        known = self._known[server.peer_id]
+        server.reachable = known.reachable
         connected = connections is not None
         changed = known.connected != connected
         known.connected = connected
@@ -103,6 +111,21 @@ class Probe:
                 known.failures = min(known.failures + 1, 10)
             known.next_at = time.monotonic() + pause
         server.reachable = known.reachable
+
+
+async def _for_a_while(looks: list[Coroutine[Any, Any, None]]) -> None:
+    """Do them at the same time, and leave what is not done within `MOST_S` for the next time."""
+    doing = [asyncio.ensure_future(one) for one in looks]
+    if not doing:
+        return
+    try:
+        done, _late = await asyncio.wait(doing, timeout=MOST_S)
+        for one in done:
+            one.result()
+    finally:
+        for one in doing:
+            one.cancel()
+        await asyncio.wait(doing)
 
 
 async def _connections(p2p: Any) -> dict[str, list[str]]:

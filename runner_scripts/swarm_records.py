@@ -74,29 +74,42 @@ class AnnouncedModel:
 def read_servers(records: Mapping[int, Any], num_blocks: int) -> list[Server]:
     """The servers in the values of the keys of blocks, each as one span.
 
-    Of a server that announces itself differently under its blocks, the highest state counts, as
-    with Petals' `compute_spans`; where it does not say its span, that is where it was found.
+    Of a server that announces itself differently under its blocks, what it has said last counts (one
+    that crashed and serves other blocks now stays announced with those before for minutes), and of
+    that the highest state, as with Petals' `compute_spans`; where it does not say its span, that is
+    where it was found.
     """
-    best: dict[str, tuple[int, Server]] = {}
+    best: dict[str, tuple[float, int, Server]] = {}
     found: dict[str, tuple[int, int]] = {}
     for block in sorted(records):
         for peer_id, value, expires in _entries(records[block]):
             if not isinstance(peer_id, str) or not _PEER_ID.fullmatch(peer_id):
                 continue
-            server = _read_server(peer_id, value, block, num_blocks)
-            if server is None or (peer_id not in best and len(best) >= MAX_SERVERS):
+            rank, before = _rank(value), best.get(peer_id)
+            if rank is None or (before is None and len(best) >= MAX_SERVERS):
                 continue
-            server.expires = expires
-            rank = STATES.index(server.state)
-            if peer_id not in best or rank > best[peer_id][0]:
-                best[peer_id] = rank, server
-                found[peer_id] = block, block + 1
-            elif rank == best[peer_id][0]:
+            if before is not None and rank == before[1]:
                 found[peer_id] = found[peer_id][0], block + 1
-    for peer_id, (_rank, server) in best.items():
+            # Most blocks of a server say the same once more.
+            if before is not None and (expires, rank) <= before[:2]:
+                continue
+            if before is None or rank != before[1]:
+                found[peer_id] = block, block + 1
+            server = _read_server(peer_id, value, block, num_blocks)
+            server.expires = expires
+            best[peer_id] = expires, rank, server
+    servers = [server for _expires, _rank, server in best.values()]
+    for server in servers:
         if server.end == 0:
-            server.start, server.end = found[peer_id]
-    return sorted((one for _, one in best.values()), key=_by_place)
+            server.start, server.end = found[server.peer_id]
+    return sorted(servers, key=_by_place)
+
+
+def _rank(value: Any) -> int | None:
+    """The state that a server announces; None for what is no announcement."""
+    if not isinstance(value, list | tuple) or len(value) < 2 or value[0] not in (0, 1, 2):
+        return None
+    return int(value[0])
 
 
 def _by_place(server: Server) -> tuple[int, int, str]:
@@ -123,9 +136,8 @@ def _entries(value: Any) -> Iterable[tuple[Any, Any, float]]:
             yield subkey, getattr(entry, "value", None), expires
 
 
-def _read_server(peer_id: str, value: Any, block: int, num_blocks: int) -> Server | None:
-    if not isinstance(value, list | tuple) or len(value) < 2 or value[0] not in (0, 1, 2):
-        return None
+def _read_server(peer_id: str, value: Any, block: int, num_blocks: int) -> Server:
+    """What `_rank` has accepted."""
     extra = value[2] if len(value) > 2 and isinstance(value[2], Mapping) else {}
     start = _count(extra.get("start_block"), MAX_BLOCKS)
     end = _count(extra.get("end_block"), MAX_BLOCKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.promptness import require_prompt
+
 from .conftest import TinyModel, start_chat
 from .runner_process import Event, RunnerProcess, ServerProcess
 from .talking import Reply, reply_to, send, talk, tokens_of, user
 
-REQUEST_TIMEOUT_S = 2.0
+REQUEST_TIMEOUT_S = 4.0
 
 
 class Swarm:
@@ -111,24 +114,30 @@ class TestLostServers:
     def test_a_stop_does_not_wait_for_a_frozen_server(
         self, runner: RunnerProcess, tiny_model: TinyModel, swarm: Swarm
     ) -> None:
-        request_id = send(runner, tiny_model.question, max_new_tokens=1000)
-        tokens_of(runner, request_id, 3)
-        swarm.signal("tail", signal.SIGSTOP)
-        try:
-            time.sleep(0.2)  # until the answer waits for it
-            before = sum("rpc_inference.close" in line for line in swarm.servers["head"].log)
-            stopped_at = time.monotonic()
-            runner.send({"type": "cancel", "id": request_id})
-            reply = reply_to(runner, request_id)
-            assert time.monotonic() - stopped_at < 0.25
-            assert reply.end["finish_reason"] == "cancelled"
-            while (
-                sum("rpc_inference.close" in line for line in swarm.servers["head"].log) == before
-            ):
-                assert time.monotonic() - stopped_at < 1
-                time.sleep(0.01)
-        finally:
-            swarm.signal("tail", signal.SIGCONT)
+        def closed_at_head() -> int:
+            return sum("rpc_inference.close" in line for line in swarm.servers["head"].log)
+
+        def stopped() -> float:
+            request_id = send(runner, tiny_model.question, max_new_tokens=1000)
+            tokens_of(runner, request_id, 3)
+            swarm.signal("tail", signal.SIGSTOP)
+            try:
+                time.sleep(0.2)  # until the answer waits for it
+                before = closed_at_head()
+                stopped_at = time.monotonic()
+                runner.send({"type": "cancel", "id": request_id})
+                reply = reply_to(runner, request_id)
+                took = time.monotonic() - stopped_at
+                assert reply.end["finish_reason"] == "cancelled"
+                while closed_at_head() == before:
+                    if time.monotonic() - stopped_at > 1:
+                        return math.inf
+                    time.sleep(0.01)
+                return took
+            finally:
+                swarm.signal("tail", signal.SIGCONT)
+
+        require_prompt(stopped, 0.25)
 
     def test_a_killed_server_is_replaced_by_two(
         self, runner: RunnerProcess, tiny_model: TinyModel, swarm: Swarm
@@ -182,9 +191,13 @@ class TestLostServers:
         assert len(reply.text) >= 5
         routes = [event for event in runner.events if event["type"] == "route"]
         assert routes[-1]["missing"] == [[4, 6]]
-        asked = time.monotonic()
-        assert talk(runner, tiny_model.question).end["missing"] == [[4, 6]]
-        assert time.monotonic() - asked < 3
+
+        def refused() -> float:
+            asked = time.monotonic()
+            assert talk(runner, tiny_model.question).end["missing"] == [[4, 6]]
+            return time.monotonic() - asked
+
+        require_prompt(refused, 3)
 
     def test_a_server_that_joins_later_is_used(
         self, runner: RunnerProcess, tiny_model: TinyModel, swarm: Swarm

@@ -14,6 +14,7 @@ from tests.app.seeing import screen_text, until, until_gone, until_shown
 from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import TorbizError, UsageError
 from torbiz_tui.sharing.downloads import Download
+from torbiz_tui.sharing.served import Served
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 ADDRESS = "/ip4/192.168.1.20/tcp/31337/p2p/QmPeer"
@@ -188,6 +189,26 @@ async def test_stopping_asks_while_requests_are_open(services: FakeServices) -> 
         assert services.sharing.stopped == 0
 
 
+async def test_the_idle_sessions_of_the_own_chat_bother_nobody(services: FakeServices) -> None:
+    services.inference.idle_session = True
+    idle = Served(open=2, clients=1)
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        services.sharing.become(replace(SERVING, requests_open=2, served=idle))
+        await until_shown(pilot, "2 open")
+        # Another program of this home asks through the same chat runner.
+        busy = replace(idle, rate=12.0)
+        services.sharing.become(replace(SERVING, requests_open=2, served=busy))
+        await until_shown(pilot, "12.0 tokens/s")
+        await pilot.press("x")
+        await until_shown(pilot, "1 request is being answered")
+        await pilot.press("escape")
+        await until_gone(pilot, "1 request is")
+        services.sharing.become(replace(SERVING, requests_open=2, served=idle))
+        await until_shown(pilot, "0.0 tokens/s")
+        await pilot.press("x")
+        await until_shown(pilot, "Start sharing")
+
+
 async def test_a_server_that_died_is_explained_and_can_be_retried(services: FakeServices) -> None:
     app = app_of(services, "share")
     async with app.run_test(size=(100, 30)) as pilot:
@@ -259,6 +280,8 @@ async def test_a_paused_container_and_a_lost_engine_are_said(services: FakeServi
     async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
         services.sharing.become(paused)
         await until_shown(pilot, "Paused", "docker unpause torbiz-petals-seeder", "paused")
+        services.sharing.become(replace(paused, container=None))
+        await until_shown(pilot, "Paused", "pkill -CONT", "lets it go on")
         services.sharing.become(replace(paused, paused=False, lost="Docker does not answer."))
         await until_shown(pilot, "No contact", "Docker does not answer.", "keeps trying")
         services.sharing.become(replace(paused, paused=False))

@@ -116,9 +116,12 @@ class RestartingScreen(StartingScreen):
 
     def open_requests(self) -> str:
         """What becomes of those whom a stop would bother; empty when there is nobody."""
-        opened = self.services.sharing.state.requests_open
+        state = self.services.sharing.state
+        opened, served = state.requests_open, state.served
         if self.services.inference.idle_session:
-            # The session of our own conversation stays open between its questions.
+            # The sessions of our own conversations stay open between their questions.
+            if served is not None and served.clients <= 1 and not served.rate:
+                return ""
             opened -= 1
         if opened <= 0:
             return ""

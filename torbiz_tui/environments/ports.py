@@ -7,6 +7,10 @@ import socket
 
 from torbiz_tui.errors import TorbizError
 
+_LOOKED_AT = 20
+_LAST_PORT = 65535
+_PETALS_NETWORK = "p2pd"
+
 
 def require_free_port(port: int) -> None:
     """Raises TorbizError naming who has the TCP port; Petals itself would not notice.
@@ -18,12 +22,25 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 (a server listens on all addresses too)
         except OSError as error:
+            owner = _port_owner(port)
+            free = _free_near(port)
+            other = f"Choose another port, such as {free}" if free else "Choose another port"
             raise TorbizError(
-                f"Port {port} is taken{_port_owner(port)}.",
-                why=f"{error.strerror}.",
-                remedy="Choose another port (share.port, or --port), or end that program.",
+                f"Port {port} is taken{owner}.",
+                why="" if owner else f"{error.strerror}.",
+                remedy=f"{other} (share.port, or --port), or end that program.",
                 code="port_taken",
             ) from error
+
+
+def _free_near(port: int) -> int | None:
+    for other in range(port + 1, min(port + _LOOKED_AT, _LAST_PORT) + 1):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("0.0.0.0", other))  # noqa: S104
+                return other
+    return None
 
 
 def _port_owner(port: int) -> str:
@@ -38,5 +55,7 @@ def _port_owner(port: int) -> str:
                 and connection.pid
             ):
                 name = psutil.Process(connection.pid).name()
+                if name == _PETALS_NETWORK:
+                    name = f"{name}, the network part of a Petals program"
                 return f" by {name} (process {connection.pid})"
     return ""

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 _HOST = r"/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+"
 _ADDRESS = re.compile(rf"{_HOST}/(?:tcp|udp)/\d{{1,5}}(?:/[^\s]*)?")
+# torch names a module by it, which takes no dot; `app` has the same in config_forms.py.
+_ADAPTER = re.compile(r"(?!-)[^\s./\\]{1,96}(?:/[^\s./\\]{1,96})?")
 _PEER_ID = re.compile(r"/p2p/[1-9A-HJ-NP-Za-km-z]{20,}(?:/|$)")
 
 
@@ -109,6 +111,21 @@ def revision(text: str) -> str:
     if re.fullmatch(r"(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}", text):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a branch, a tag or a commit.")
+
+
+def is_adapter_name(text: str) -> bool:
+    """Tell whether a server may host a LoRA adapter by this name: a hub id, or that of a folder."""
+    return _ADAPTER.fullmatch(text) is not None and text.isprintable()
+
+
+def adapter_name(text: str) -> str:
+    """Accept the name by which a server hosts a LoRA adapter."""
+    if is_adapter_name(text):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not accepted: give the name by which servers host it, a Hugging Face id or"
+        " that of a folder, without dots and blanks."
+    )
 
 
 def dht_prefix(text: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from argument_types import is_adapter_name
 from hub_errors import ModelError
 from model_download import ModelDownload
 from model_source import block_prefix
@@ -58,7 +59,7 @@ def load_adapters(
     for adapter in dict.fromkeys(given):
         path = Path(adapter)
         name = path.name if path.is_absolute() else adapter
-        if "." in name:  # torch names a module by it
+        if not is_adapter_name(name):
             raise _unusable(adapter, "Petals takes no name with a dot; a folder can be renamed")
         if folders.setdefault(name, path) != path:
             raise _unusable(adapter, f"another adapter has the name {name} too")
@@ -97,7 +98,7 @@ def _let_layers_be_told_apart(peft: Any) -> None:
             }
             try:
                 add_all(block, index, name, config | {"target_modules": targets}, own)
-            except (RuntimeError, ValueError, NotImplementedError) as error:
+            except (KeyError, RuntimeError, ValueError, NotImplementedError) as error:
                 why = f"it does not fit block {index} ({' '.join(str(error).split())[:200]})"
                 raise _unusable(name, why) from error
 

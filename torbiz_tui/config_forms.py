@@ -9,6 +9,8 @@ _ADDRESS = re.compile(rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/\S*)?")
 _PEER_ADDRESS = re.compile(
     rf"{_HOST}/(?:tcp|udp)/(\d{{1,5}})(?:/[^/\s]+)*/p2p/[1-9A-HJ-NP-Za-km-z]{{20,}}"
 )
+# torch names a module by it, which takes no dot; the runners have the same in argument_types.py.
+_ADAPTER = re.compile(r"(?!-)[^\s./\\]{1,96}(?:/[^\s./\\]{1,96})?")
 _PORTS = 65_535
 
 
@@ -74,6 +76,11 @@ def is_swarm_name(text: str) -> bool:
 def is_revision(text: str) -> bool:
     """Whether it may name a branch, a tag or a commit; empty leaves it to Petals."""
     return re.fullmatch(r"|(?!.*(?:\.\.|//))[A-Za-z0-9][\w./-]{0,199}", text) is not None
+
+
+def is_adapter_name(text: str) -> bool:
+    """Whether a server may host a LoRA adapter by this name: a hub id, or that of a folder."""
+    return _ADAPTER.fullmatch(text) is not None and text.isprintable()
 
 
 def is_dht_prefix(text: str) -> bool:

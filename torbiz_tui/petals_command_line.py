@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from torbiz_tui.config_errors import nearest, shown
-from torbiz_tui.config_forms import is_address, is_revision
+from torbiz_tui.config_forms import is_adapter_name, is_address, is_revision
 from torbiz_tui.config_values import Choice, Flag, Kind, Number, RejectedError, Text, Whole
 
 _DAY_S, _WEEK_S = 86_400, 604_800
@@ -94,8 +95,10 @@ def _ours(meaning: str, default: str, instead: str) -> PetalsOption:
     return PetalsOption(meaning, default, instead=instead)
 
 
-def _is_model(text: str) -> bool:
-    return _HUB_ID.fullmatch(text) is not None or text.startswith(("/", "~/"))
+def _is_adapter(text: str) -> bool:
+    if text.startswith(("/", "~/")):
+        return is_adapter_name(PurePosixPath(text).name)
+    return _HUB_ID.fullmatch(text) is not None and is_adapter_name(text)
 
 
 def _seconds(least: float = 1, most: float = _WEEK_S) -> Number:
@@ -249,7 +252,12 @@ PETALS_OPTIONS: Mapping[str, PetalsOption] = {
     "adapters": _passed(
         "LoRA adapters to load.",
         "none",
-        Words(Text("a Hugging Face id or the whole path of a folder", _is_model)),
+        Words(
+            Text(
+                "a Hugging Face id or the whole path of a folder, with no dot in the name",
+                _is_adapter,
+            )
+        ),
     ),
 }
 
@@ -274,8 +282,8 @@ NOTES: Sequence[str] = (
     " container they are refused, and so is what Petals does not compute (DoRA, rsLoRA, changed"
     " biases or embeddings, pickled weights, adapters of another architecture or size) and a name"
     " with a dot: a folder can be renamed. They are got before the model. The swarm is told the hub id, or the folder's own"
-    " name; Petals' client asks with `active_adapter=NAME`. `torbiz-tui ask` asks the model without"
-    " them, and how many blocks fit leaves them out.",
+    " name; `torbiz-tui ask --adapter NAME` asks with one of them (Petals' client with"
+    " `active_adapter=NAME`), and how many blocks fit leaves them out.",
     "`custom_module_path` is for experts of hivemind, which Petals itself serves none of; a container"
     " sees only its own files.",
 )

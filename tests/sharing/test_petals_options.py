@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from torbiz_tui import config_forms
 from torbiz_tui.catalogue import ModelInfo, demo_info
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.seeder_command import seeder_arguments
@@ -137,6 +138,29 @@ def test_the_page_says_what_the_table_says() -> None:
     page = runpy.run_path(str(DOCS / "write_petals_options.py"))["page"]()
     written = (DOCS / "petals-options.md").read_text("utf-8")
     assert written == page, "run `python docs/write_petals_options.py`"
+
+
+def test_a_name_that_petals_cannot_give_an_adapter_is_refused() -> None:
+    refused = ["acme/lora-v1.5", "/models/lora.d", "~/lora.d", "acme/one acme/t.wo", "lora"]
+    for text in refused:
+        with pytest.raises(UsageError, match="no dot in the name"):
+            normalised([f"adapters={text}"])
+    for text in ("acme/lora-v1", "/models.d/lora", "~/a.b/my-lora/"):
+        assert normalised([f"adapters={text}"]) == (f"adapters={text}",)
+
+
+def test_both_sides_have_one_rule_for_the_name_of_an_adapter(server_options: ModuleType) -> None:
+    del server_options  # it is what finds the runners' modules
+    theirs = importlib.import_module("argument_types")
+    assert theirs._ADAPTER.pattern == config_forms._ADAPTER.pattern
+    for name, accepted in (
+        ("a/b", True),
+        ("mine", True),
+        ("a.b", False),
+        ("-a", False),
+        ("a b", False),
+    ):
+        assert config_forms.is_adapter_name(name) is theirs.is_adapter_name(name) is accepted
 
 
 PASSED_ON = {name for name, option in PETALS_OPTIONS.items() if option.kind is not None} - {

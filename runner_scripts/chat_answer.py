@@ -25,12 +25,19 @@ class Hop:
 
 @dataclass(frozen=True)
 class Route:
-    """Which servers would answer now; `missing` are [first, end) ranges that nobody serves."""
+    """Which servers would answer now; `missing` are [first, end) ranges that nobody serves.
+
+    With an `adapter`, only servers that host it count; those of the missing blocks that have servers
+    without it are `without_adapter`, and `adapters` what these host in its place.
+    """
 
     num_blocks: int
     hops: tuple[Hop, ...] = ()
     missing: tuple[tuple[int, int], ...] = ()
     local: bool = False
+    adapter: str = ""
+    without_adapter: tuple[tuple[int, int], ...] = ()
+    adapters: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a `route` event."""
@@ -40,7 +47,16 @@ class Route:
             "missing": [list(blocks) for blocks in self.missing],
             "hops": [vars(hop) for hop in self.hops],
             "local": self.local,
+            **self.adapter_facts(),
         }
+
+    def adapter_facts(self) -> dict[str, Any]:
+        """Return what there is to tell of the adapter, nothing without one."""
+        if not self.adapter:
+            return {}
+        without = [list(blocks) for blocks in self.without_adapter]
+        facts = {"adapter": self.adapter, "without_adapter": without, "adapters": [*self.adapters]}
+        return {name: value for name, value in facts.items() if value}
 
 
 @dataclass

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from clock_check import explain_refusal
+
+if TYPE_CHECKING:
+    from chat_answer import Route
 
 
 class ChatError(Exception):
@@ -19,10 +23,12 @@ class ChatError(Exception):
         *,
         why: str = "",
         remedy: str = "",
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.missing = missing
+        self.facts = facts or {}
         self.why, self.remedy = why, remedy
 
     @property
@@ -37,6 +43,7 @@ class ChatError(Exception):
         event |= {name: text for name in ("why", "remedy") if (text := getattr(self, name))}
         if self.missing is not None:
             event["missing"] = self.missing
+        event |= self.facts
         if fatal:
             event["fatal"] = True
         return event
@@ -62,14 +69,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(word in repr(error) for word in words)
 
 
-def missing_blocks(ranges: list[list[int]], total: int) -> ChatError:
-    """Return the error that says which blocks nobody serves."""
+def missing_blocks(ranges: list[list[int]], total: int, adapter: str = "") -> ChatError:
+    """Return the error that says which blocks nobody serves, with this adapter if one is asked."""
+    facts = {"adapter": adapter} if adapter else {}
+    by = f" with the adapter {adapter}" if adapter else ""
     if ranges == [[0, total]]:
-        message = "Nobody serves this model now: none of its blocks is online."
+        message = f"Nobody serves this model{by} now: none of its blocks is online."
     else:
-        shown = ", ".join(f"{first} to {end - 1}" for first, end in ranges)
-        message = f"Nobody serves these blocks of the model now: {shown} (of {total})."
-    return ChatError("missing_blocks", message, ranges)
+        message = f"Nobody serves these blocks of the model{by} now: {_shown(ranges)} (of {total})."
+    return ChatError("missing_blocks", message, ranges, facts=facts)
+
+
+def not_served(route: Route) -> ChatError:
+    """Return the error for a route that lacks blocks, or servers with the adapter for them."""
+    ranges = [list(blocks) for blocks in route.missing]
+    if not route.without_adapter:
+        return missing_blocks(ranges, route.num_blocks)
+    message = (
+        f"No server hosts the adapter {route.adapter} for these blocks of the model:"
+        f" {_shown(ranges)} (of {route.num_blocks})."
+    )
+    without = _shown([list(blocks) for blocks in route.without_adapter])
+    has = f"; they host {', '.join(route.adapters)}" if route.adapters else ""
+    why = f"There are servers without it for blocks {without}{has}."
+    return ChatError("adapter_missing", message, ranges, why=why, facts=route.adapter_facts())
+
+
+def _shown(ranges: list[list[int]]) -> str:
+    return ", ".join(f"{first} to {end - 1}" for first, end in ranges)
 
 
 def as_ranges(indices: list[int]) -> list[list[int]]:

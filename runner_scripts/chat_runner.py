@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import process_signals
 from chat_answer import Answer, Route
-from chat_errors import ChatError, explain_generation_error, missing_blocks
+from chat_errors import ChatError, explain_generation_error, not_served
 from json_lines import (
     BadRequestError,
     CancelRequest,
@@ -297,8 +297,7 @@ class ChatRunner:
                 route = watch.look()
                 self._settle_stage(model)
                 if route.missing:
-                    ranges = [list(blocks) for blocks in route.missing]
-                    raise missing_blocks(ranges, route.num_blocks)
+                    raise not_served(route)
             turn.done(model.generate(turn.answer))
         except Exception as error:
             known = explain_generation_error(error)

@@ -37,6 +37,7 @@ class ChatSettings:
     model: str
     dht_prefix: str | None
     initial_peers: list[str]
+    adapter: str
     torch_dtype: str | None
     max_session_tokens: int
     request_timeout: float
@@ -52,7 +53,7 @@ class SwarmModel:
         self._pool = SessionPool()
         self._model = _connect(settings, config)
         self._blocks = self._model.transformer.h.sequence_manager
-        self._route = SwarmRoute(self._blocks)
+        self._route = SwarmRoute(self._blocks, settings.adapter)
         self._wire = WireFormat()
         self.num_blocks = len(self._blocks)
         self.max_tokens = _session_tokens(settings.max_session_tokens, config)
@@ -303,6 +304,8 @@ def _connect(settings: ChatSettings, config: Any) -> Any:
     options: dict[str, Any] = {}
     if settings.initial_peers:
         options["initial_peers"] = settings.initial_peers
+    if settings.adapter:
+        options["active_adapter"] = settings.adapter
     if settings.dht_prefix:
         options["dht_prefix"] = settings.dht_prefix
     if config.vocab_size * config.hidden_size < SMALL_HEAD_PARAMETERS:

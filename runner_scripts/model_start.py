@@ -159,6 +159,7 @@ def _join_swarm(
         model=str(source.folder),
         dht_prefix=options.dht_prefix or source.dht_prefix,
         initial_peers=peers,
+        adapter=options.adapter or "",
         torch_dtype=options.torch_dtype,
         max_session_tokens=options.max_session_tokens,
         request_timeout=options.request_timeout,

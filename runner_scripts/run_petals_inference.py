@@ -20,6 +20,7 @@ import traceback
 import process_signals
 from argument_types import (
     OneSentenceParser,
+    adapter_name,
     dht_prefix,
     is_folder,
     model_name,
@@ -29,7 +30,7 @@ from argument_types import (
     whole_number,
 )
 from chat_answer import Answer
-from chat_errors import ChatError, explain_generation_error, missing_blocks
+from chat_errors import ChatError, explain_generation_error, not_served
 from chat_runner import STOP_DEADLINE_S, ChatRunner
 from json_lines import GenerateRequest, GenerationDefaults, ProtocolWriter, read_lines
 from listening import Listener
@@ -50,6 +51,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model-name", required=True, type=model_name, help="hub id or local folder")
     add("--revision", type=revision, help="branch, tag or commit at the hub (default: main)")
+    add("--adapter", type=adapter_name, help="LoRA adapter that the servers are to use")
     add("--dht-prefix", type=dht_prefix, help="name of the blocks in the swarm (default: derived)")
     add("--initial-peer", action="append", type=peer_address, help="repeatable; none: public swarm")
     add("--local", action="store_true", help="load the model here and ask no swarm")
@@ -81,6 +83,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--stream: is only for the form with --prompt.")
     if options.local and (options.initial_peer or options.dht_prefix):
         parser.error("--local: is not accepted with --initial-peer or --dht-prefix.")
+    if options.local and options.adapter:
+        parser.error("--local: is not accepted with --adapter, which only servers have.")
     if options.revision and is_folder(options.model_name):
         parser.error(
             f"--revision {options.revision}: {options.model_name} is a folder,"
@@ -181,11 +185,11 @@ def answer_once(options: argparse.Namespace) -> int:
         status("routing")
         route = model.look_up_route()
         if route.missing:
-            raise missing_blocks([list(blocks) for blocks in route.missing], route.num_blocks)
+            raise not_served(route)
         model.generate(Answer(request, deliver))
     except ChatError as error:
         logger.error("%s", error.sentence)
-        return 5 if error.code == "missing_blocks" else 1
+        return 5 if error.missing is not None else 1
     except Exception as error:
         traceback.print_exc()
         logger.error("%s", explain_generation_error(error))

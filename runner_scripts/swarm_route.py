@@ -19,6 +19,7 @@ from swarm_rejoining import Rejoining
 
 PROBE_TIMEOUT_S = 1.5
 REFRESH_TIMEOUT_S = 5.0
+MAX_ADAPTERS_TOLD = 8
 
 logger = runner_logger()
 
@@ -27,11 +28,12 @@ class SwarmRoute:
     """Finds servers for blocks.
 
     A crashed server stays announced for minutes. Whoever was found dead is left out at once, and
-    comes back when it answers again.
+    comes back when it answers again. With an `adapter`, the manager knows only servers that host it.
     """
 
-    def __init__(self, manager: Any) -> None:
+    def __init__(self, manager: Any, adapter: str = "") -> None:
         self._manager = manager
+        self.adapter = adapter
         self._rejoining = Rejoining(manager)
         self._lock = threading.Lock()
         self._out: set[Any] = set()
@@ -60,7 +62,9 @@ class SwarmRoute:
         except Exception as error:
             missing = [block for block in _missing(manager) if first <= block < end]
             if missing:
-                raise missing_blocks(as_ranges(missing), len(self._manager)) from error
+                raise missing_blocks(
+                    as_ranges(missing), len(self._manager), self.adapter
+                ) from error
             raise
         spans[-1].end = min(spans[-1].end, end)
         if log:
@@ -112,13 +116,43 @@ class SwarmRoute:
                     self._wait_until_updated(never, REFRESH_TIMEOUT_S)
                     continue
                 ranges = tuple((first, end) for first, end in error.missing or ())
-                return Route(total, missing=ranges)
+                return self._without_adapter(Route(total, missing=ranges, adapter=self.adapter))
             dead = self._run(self._find_dead(spans), never, 2 * PROBE_TIMEOUT_S) or []
             for peer in dead:
                 logger.warning("The server …%s cannot be reached", str(peer)[-6:])
                 self.drop(peer)
             if not dead:
-                return Route(total, hops_of(spans))
+                return Route(total, hops_of(spans), adapter=self.adapter)
+
+    def _without_adapter(self, route: Route) -> Route:
+        """Add which of the missing blocks have servers that only lack the adapter."""
+        if not route.adapter:
+            return route
+        blocks = [block for first, end in route.missing for block in range(first, end)]
+        try:
+            served = self._served_without_adapter(blocks)
+        except Exception as error:  # that they are missing has to be told all the same
+            logger.warning("Servers without the adapter cannot be looked up: %r", error)
+            return route
+        ranges = as_ranges([block for block in blocks if block in served])
+        return dataclasses.replace(
+            route,
+            without_adapter=tuple((first, end) for first, end in ranges),
+            adapters=tuple(sorted(set().union(*served.values())))[:MAX_ADAPTERS_TOLD],
+        )
+
+    def _served_without_adapter(self, blocks: list[int]) -> dict[int, set[str]]:
+        """Return the adapters that servers of these blocks host; a block without any is left out."""
+        look_up = importlib.import_module("petals.utils.dht").get_remote_module_infos
+        online = importlib.import_module("petals.data_structures").ServerState.ONLINE
+        uids = [self._manager.block_uids[block] for block in blocks]
+        future = look_up(self._manager.dht, uids, latest=True, return_future=True)
+        served: dict[int, set[str]] = {}
+        for block, info in zip(blocks, future.result(REFRESH_TIMEOUT_S), strict=True):
+            for peer, server in info.servers.items():
+                if server.state == online and peer not in self._out:
+                    served.setdefault(block, set()).update(map(str, server.adapters))
+        return served
 
     def _without(self, avoid: Collection[Any]) -> Any:
         """Return a manager that routes like ours and does not know these servers."""

@@ -113,7 +113,7 @@ class SwarmSession:
     def route(self) -> Route:
         """The servers in use."""
         spans = [part.span for part in self._parts if part.span is not None]
-        return Route(len(self._manager), hops_of(spans))
+        return Route(len(self._manager), hops_of(spans), adapter=self._route.adapter)
 
     def rewind(self, tokens: int) -> None:
         """Keep only the first `tokens` tokens; 0 is as good as a new session."""

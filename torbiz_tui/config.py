@@ -48,7 +48,7 @@ _PREFIX = "TORBIZ_"
 _OTHER_VARIABLES = ("TORBIZ_HOME", "TORBIZ_NODE_TOKEN", "TORBIZ_API_KEY")
 _TEST_PREFIX = "TORBIZ_TEST_"
 _PEERS, _NEW_SWARM = "swarm.initial_peers", "swarm.new_swarm"
-_OPTIONS, _REVISION = "share.petals_options", "ask.revision"
+_OPTIONS, _REVISION, _ADAPTER = "share.petals_options", "ask.revision", "ask.adapter"
 
 DEMO_VALUES: Mapping[str, object] = {
     "environment": "native",
@@ -129,7 +129,7 @@ def load_config(
 
 
 def _lay(layer: _Layer, values: dict[str, object], origins: dict[str, Origin]) -> None:
-    _forget_revision(layer, values)
+    _forget_what_is_the_models(layer, values)
     values.update(layer.values)
     origins.update(layer.origins)
 
@@ -215,13 +215,13 @@ def _settle_swarm(layer: _Layer, problems: list[Problem]) -> None:
         layer.origins[_PEERS] = layer.origins[_NEW_SWARM]
 
 
-def _forget_revision(layer: _Layer, values: dict[str, object]) -> None:
-    """A revision is one of its model: who gives another model does not mean it."""
+def _forget_what_is_the_models(layer: _Layer, values: dict[str, object]) -> None:
+    """A revision and an adapter are those of a model: who gives another does not mean them."""
     model, before = layer.values.get("model"), values["model"]
     at_hub = isinstance(model, str) and "/" in model and not model.startswith(("/", "~", "."))
     if not model or model == before or (at_hub and not before):
         return
-    values[_REVISION] = ""
+    values[_REVISION] = values[_ADAPTER] = ""
     options = values[_OPTIONS]
     assert isinstance(options, tuple)
     values[_OPTIONS] = tuple(text for text in options if not text.startswith("revision="))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from torbiz_tui.config_forms import (
+    is_adapter_name,
     is_address,
     is_blocks,
     is_container_name,
@@ -256,6 +257,15 @@ class AskConfig:
         "What of `model` at the hub its servers serve; empty takes what this machine serves of it,"
         " else main.",
         "--revision",
+    )
+    adapter: str = declared(
+        "",
+        Text(
+            "the name that servers host it by, without dots and blanks, or empty",
+            lambda text: not text or is_adapter_name(text),
+        ),
+        "LoRA adapter of `model` that its servers are to use; empty asks without one.",
+        "--adapter",
     )
     session_tokens: int = declared(
         2048,

@@ -63,8 +63,15 @@ class FakeService:
         async with asyncio.timeout(10):
             await self._waiting.get()
 
-    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
-        self.model, self.revision = model, revision
+    def choose(
+        self,
+        model: str,
+        *,
+        local: bool | None = None,
+        revision: str = "",
+        adapter: str | None = None,
+    ) -> None:
+        self.model, self.revision, self.adapter = model, revision, adapter
 
     def subscribe(self) -> AbstractContextManager[Subscription[StageChanged | RouteChanged]]:
         return self._broadcast.subscribe()

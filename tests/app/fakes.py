@@ -168,6 +168,7 @@ class FakeInference:
     def __init__(self) -> None:
         self.model = "torbiz-demo"
         self.local = False
+        self.adapter = ""
         self.now = StageChanged("")
         self.route: Route | None = None
         self.idle_session = False
@@ -187,8 +188,9 @@ class FakeInference:
         self._cancelled = asyncio.Event()
         self._broadcast: Broadcast[StageChanged | RouteChanged] = Broadcast()
 
-    def choose(self, model: str, *, local: bool | None = None) -> None:
+    def choose(self, model: str, *, local: bool | None = None, adapter: str | None = None) -> None:
         self.model = model
+        self.adapter = adapter or ""
         if local is not None:
             self.local = local
 

@@ -52,6 +52,26 @@ async def test_options_are_used_and_kept_with_their_conversation(services: FakeS
     assert kept.options == GenerateOptions(33, 0.7, 0.9, 7, ("END\n",))
 
 
+async def test_an_adapter_is_one_of_its_conversation(services: FakeServices) -> None:
+    async with app_of(services).run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+o")
+        await until_shown(pilot, "Adapter")
+        pilot.app.screen.query_one("#adapter", Input).focus()
+        await pilot.press(*"a.b", "enter")
+        await until_shown(pilot, "Adapter “a.b” is not accepted")
+        await pilot.press("shift+tab", "ctrl+u", *"mine", "enter")
+        await until_shown(pilot, "torbiz-demo with mine")
+        await pilot.press("escape", *"go", "enter")
+        await until_shown(pilot, "12.3")
+        assert services.inference.options[-1].adapter == "mine"
+        await pilot.press("ctrl+n", *"other", "enter")
+        await until(pilot, lambda: len(services.inference.options) == 2, "asked")
+        assert services.inference.adapter == "mine"
+    stored = await services.history.conversations()
+    kept = await services.history.load(next(one.id for one in stored if one.title == "go"))
+    assert kept.options.adapter == "mine"
+
+
 async def test_another_model_goes_on_with_the_conversation(services: FakeServices) -> None:
     app = app_of(services)
     async with app.run_test(size=SIZE) as pilot:

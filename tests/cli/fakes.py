@@ -55,14 +55,23 @@ class ScriptedInference:
     closed: bool = False
     pickled_allowed: bool = False
     revision: str = ""
+    adapter: str | None = None
 
     async def allow_pickled(self) -> None:
         self.pickled_allowed = True
         self.events = [event for event in self.events if not isinstance(event, TorbizError)]
 
-    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
+    def choose(
+        self,
+        model: str,
+        *,
+        local: bool | None = None,
+        revision: str = "",
+        adapter: str | None = None,
+    ) -> None:
         self.model = model
         self.revision = revision
+        self.adapter = adapter
         if local is not None:
             self.local = local
 

@@ -204,6 +204,17 @@ def test_a_named_revision_is_for_the_model_of_the_conversation(scene: Scene) -> 
     assert (scene.inference.model, scene.inference.revision) == ("acme/one", "v2")
 
 
+def test_an_adapter_stays_with_its_conversation_and_its_model(scene: Scene) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--model", "acme/one", "--adapter", "mine", "one"]) == 0
+    asked: list[tuple[str, str | None]] = []
+    for arguments in ((), ("--model", "acme/two"), ("--adapter", "other/lora")):
+        assert main(["ask", "--continue", *arguments, "two"]) == 0
+        assert scene.inference is not None
+        asked.append((scene.inference.model, scene.inference.adapter))
+    assert asked == [("acme/one", "mine"), ("acme/two", ""), ("acme/two", "other/lora")]
+
+
 def test_there_is_nothing_to_go_on_with(scene: Scene, capsys: Capture) -> None:
     assert main(["ask", "--demo", "-c", "hi"]) == 2
     assert "There is no conversation to go on with." in capsys.readouterr().err

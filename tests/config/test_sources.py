@@ -67,13 +67,14 @@ def test_what_is_given_with_the_demo_goes_before_it(file: Path) -> None:
 )
 def test_a_revision_is_one_of_the_model_beside_it(file: Path, model: str, kept: bool) -> None:
     file.write_text(
-        "model: owner/model\nask:\n  revision: v1\n"
+        "model: owner/model\nask:\n  revision: v1\n  adapter: owner/lora\n"
         "share:\n  petals_options: [num_handlers=3, revision=v1]\n"
     )
     config = load_config(file, {"model": model}, {}).config
     assert ("revision=v1" in config.share.petals_options) is kept
     assert "num_handlers=3" in config.share.petals_options
     assert config.ask.revision == ("v1" if kept else "")
+    assert config.ask.adapter == ("owner/lora" if kept else "")
     given = {"model": model, "share.petals_options": ["revision=v2"]}
     assert load_config(file, given, {}).config.share.petals_options == ("revision=v2",)
 
@@ -173,6 +174,8 @@ def values_of(key: str) -> st.SearchStrategy[Any]:
         )
     if key == "ask.revision":
         return st.sampled_from(["", "v1.0", "refs/pr/1"])
+    if key == "ask.adapter":
+        return st.sampled_from(["", "owner/lora", "my-lora"])
     if key == "swarm.name":
         return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
     if key == "swarm.dht_prefix":

@@ -295,6 +295,21 @@ def test_missing_blocks_are_said_before_a_question_and_after_it(
 
 
 @pytest.mark.swarm
+def test_an_adapter_that_no_server_hosts_is_told_with_the_blocks(
+    petals_python: Path, tiny_model: TinyModel, server: ServerProcess
+) -> None:
+    runner = start_chat(petals_python, tiny_model, server.address, "--adapter", "acme/lora")
+    try:
+        route = runner.until(lambda event: event["type"] == "route")[-1]
+        assert (route["missing"], route["without_adapter"]) == ([[0, 8]], [[0, 8]])
+        event = answer(runner, "q", tiny_model.question)[1]
+        assert (event["code"], event["missing"]) == ("adapter_missing", [[0, 8]])
+        assert "No server hosts the adapter acme/lora" in event["message"]
+    finally:
+        runner.destroy()
+
+
+@pytest.mark.swarm
 def test_a_server_that_joins_makes_the_route_complete(
     petals_python: Path, tiny_model: TinyModel
 ) -> None:

@@ -55,7 +55,8 @@ def refusal(error: TorbizError) -> RefusedError:
     if isinstance(error, NotServedError):
         status = HTTPStatus.SERVICE_UNAVAILABLE
         missing = blocks_text(error.missing)
-        if missing and missing not in f"{error.what} {why}":
+        nobody = error.code != "adapter_missing"
+        if nobody and missing and missing not in f"{error.what} {why}":
             why = f"{why} Missing are the blocks {missing}.".lstrip()
     return RefusedError(
         status,

@@ -66,7 +66,7 @@ async def _serve(
     loopback = is_loopback(sockets)
     key = find_key(services.paths, os.environ, needed=not loopback)
     inference = services.inference
-    await _choose_model(services, given.get("ask.revision", ""))
+    await _choose_model(services, given.get("ask.revision", ""), given.get("ask.adapter"))
     model = ServedModel(_public_name(inference.model), inference.model)
     api = Api(
         inference,
@@ -104,14 +104,14 @@ async def _serve(
     return ExitCode.FAILED
 
 
-async def _choose_model(services: Services, revision: str) -> None:
+async def _choose_model(services: Services, revision: str, adapter: str | None) -> None:
     """Without a configured model, that which this machine hosts. Raises UsageError for none.
 
-    `revision` is the one that the command line names, for whichever it is.
+    `revision` and `adapter` are those that the command line names, for whichever it is.
     """
     inference = services.inference
     if inference.model:
-        inference.choose(inference.model, revision=revision)
+        inference.choose(inference.model, revision=revision, adapter=adapter)
         return
     state = await services.sharing.attach()
     if not state.active or state.spec is None:
@@ -120,7 +120,7 @@ async def _choose_model(services: Services, revision: str) -> None:
             remedy="Name one with --model, or set `model` in the configuration.",
             code="no_model",
         )
-    inference.choose(state.spec.model, revision=revision)
+    inference.choose(state.spec.model, revision=revision, adapter=adapter)
 
 
 def _public_name(model: str) -> str:

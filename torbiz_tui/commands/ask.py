@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torbiz_tui.inference.conversations import Conversation
 
 _MAX_PROMPT_BYTES = 1_000_000
-_OPTIONS = ("max_new_tokens", "temperature", "top_p", "seed", "stop")
+_OPTIONS = ("max_new_tokens", "temperature", "top_p", "seed", "stop", "adapter")
 
 
 def run(call: Call) -> int:
@@ -135,12 +135,14 @@ class _Asking:
     @property
     def _options(self) -> GenerateOptions:
         ask = self._services.config.ask
-        return GenerateOptions(ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, ask.stop)
+        return GenerateOptions(
+            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, ask.stop, ask.adapter
+        )
 
     async def _events(self) -> AsyncGenerator[object, None]:
         ask = self._services.config.ask
         if not self._given["keep"]:
-            self._choose(self._services.inference.model)
+            self._choose(self._services.inference.model, adapter=ask.adapter)
             return self._question()
         from torbiz_tui.inference.chat import Chat
         from torbiz_tui.inference.conversations import Conversation
@@ -150,7 +152,7 @@ class _Asking:
             chat = Chat(inference, history, await self._latest())
             await self._go_on(chat)
         else:
-            self._choose(inference.model)
+            self._choose(inference.model, adapter=ask.adapter)
             new = Conversation(
                 0,
                 "",
@@ -171,12 +173,12 @@ class _Asking:
             messages.insert(0, Message("system", system))
         return _generator(self._services.inference.ask(messages, self._options))
 
-    def _choose(self, model: str, *, local: bool | None = None) -> None:
+    def _choose(self, model: str, *, adapter: str, local: bool | None = None) -> None:
         """Ask this model, in the revision that is named on the command line, if one is."""
         if not model:
             raise no_model()
         revision = self._given.get("ask.revision", "")
-        self._services.inference.choose(model, local=local, revision=revision)
+        self._services.inference.choose(model, local=local, revision=revision, adapter=adapter)
 
     async def _latest(self) -> Conversation:
         found = await self._services.history.latest()
@@ -194,10 +196,12 @@ class _Asking:
         model = self._services.inference.model if "model" in given else now.model
         inference = self._services.inference
         local = inference.local if "ask.local" in given else now.local
-        self._choose(model or inference.model, local=local)
         changes = {name: getattr(ask, name) for name in _OPTIONS if f"ask.{name}" in given}
         system = ask.system_prompt if "ask.system_prompt" in given else now.system_prompt
+        if model != now.model and "adapter" not in changes:
+            changes["adapter"] = ask.adapter
         options = replace(now.options, **changes)
+        self._choose(model or inference.model, local=local, adapter=options.adapter)
         before = (now.model, now.system_prompt, now.options, now.local)
         if (model, system, options, local) != before:
             await chat.change(model=model, system_prompt=system, options=options, local=local)

@@ -226,6 +226,7 @@ def _add_ask(command: Any) -> None:
     )
     add_setting(ask, "model", "M")
     add_setting(ask, "ask.revision", "REVISION")
+    add_setting(ask, "ask.adapter", "NAME")
     add_setting(ask, "ask.system_prompt", "S")
     add_setting(ask, "ask.max_new_tokens", "N")
     add_setting(ask, "ask.temperature", "T")
@@ -269,6 +270,7 @@ def _add_api(command: Any) -> None:
     )
     add_setting(api, "model", "M")
     add_setting(api, "ask.revision", "REVISION")
+    add_setting(api, "ask.adapter", "NAME")
     add_setting(api, "api.host", "HOST")
     add_setting(api, "api.port", "N")
     api.add_argument(

@@ -1,4 +1,4 @@
-"""Which model is asked, whether here or in a swarm, and which revision of it."""
+"""Which model is asked, whether here or in a swarm, and which revision and adapter of it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ class AskedModel:
     """What one question is for.
 
     `revision` is a branch, a tag or a commit of the hub, empty for main. `local`: it is loaded on
-    this machine. `allow_pickled`: also where its weights can run code.
+    this machine. `allow_pickled`: also where its weights can run code. `adapter` is the LoRA
+    adapter that the servers are to use, empty for none.
     """
 
     info: ModelInfo
     revision: str
     local: bool
     allow_pickled: bool
+    adapter: str
 
 
 class ChosenModel:
@@ -49,6 +51,7 @@ class ChosenModel:
         self._served_revision = served_revision
         self.name = config.model
         self.local = config.ask.local
+        self.adapter = config.ask.adapter
         self._given_revision = ""
         self._agreed: set[str] = set()
         self._resolved: dict[tuple[str, str], ModelInfo] = {}
@@ -59,12 +62,22 @@ class ChosenModel:
         """How many blocks the model has; 0 while that is not known."""
         return self._blocks.get(self.name, 0)
 
-    def choose(self, name: str, *, local: bool | None = None, revision: str = "") -> None:
+    def choose(
+        self,
+        name: str,
+        *,
+        local: bool | None = None,
+        revision: str = "",
+        adapter: str | None = None,
+    ) -> None:
         """Ask another model, or elsewhere; None leaves where.
 
-        `revision` was named for this model, and goes before what is configured and what is served.
+        `revision` and `adapter` were named for this model, and go before what is configured and
+        what is served; no adapter (None) takes that which is configured for this model.
         """
         self.name = name
+        configured = self._config.ask.adapter if name == self._config.model else ""
+        self.adapter = configured if adapter is None else adapter
         self._given_revision = revision
         if local is not None:
             self.local = local
@@ -72,12 +85,19 @@ class ChosenModel:
     async def asked(self) -> AskedModel:
         """The facts of the choice as it is now.
 
-        Raises UsageError when there is no such model or revision of it, TorbizError when the hub
-        cannot be asked.
+        Raises UsageError when there is no such model or revision of it, or an adapter and no
+        servers to use it, TorbizError when the hub cannot be asked.
         """
-        name, local, given = self.name, self.local, self._given_revision
+        name, local, given, adapter = self.name, self.local, self._given_revision, self.adapter
         if not name:
             raise no_model()
+        if local and adapter:
+            raise UsageError(
+                f"The adapter {adapter} cannot be had with a model in this machine's memory.",
+                why="Servers of a swarm host adapters.",
+                remedy="Ask a swarm, or leave the adapter out (--adapter, ask.adapter).",
+                code="adapter_of_local_model",
+            )
         revision = given or await self._revision(name)
         info = await self._facts(name, revision)
         if given and Path(info.source).is_absolute():
@@ -95,7 +115,8 @@ class ChosenModel:
                 # Not before: another question may come here meanwhile.
                 self._agreed.discard(name)
         pickled = await asyncio.to_thread(allowed.allows, info.source)
-        return AskedModel(called_in_swarm(info, name, self._config), revision, local, pickled)
+        called = called_in_swarm(info, name, self._config)
+        return AskedModel(called, revision, local, pickled, adapter)
 
     async def allow_pickled(self) -> None:
         """Load this model also where its weights can run code; remembered for it alone.

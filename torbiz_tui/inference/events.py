@@ -34,7 +34,8 @@ class Message:
 class GenerateOptions:
     """How to answer; temperature 0 is greedy, `seed` None is a different answer each time.
 
-    The answer ends before the first of the `stop` texts, which is not part of it.
+    The answer ends before the first of the `stop` texts, which is not part of it. `adapter` is the
+    LoRA adapter that the servers use, empty for none.
     """
 
     max_new_tokens: int = 512
@@ -42,6 +43,7 @@ class GenerateOptions:
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,18 @@ class Hop:
 class Route:
     """Which servers would answer now; `missing` are [first, end) ranges that nobody serves.
 
-    `local`: the model is loaded in this machine's memory, and no swarm is asked.
+    `local`: the model is loaded in this machine's memory, and no swarm is asked. With an `adapter`
+    only servers that host it count; `without_adapter` are those of the missing blocks that have
+    servers without it, and `adapters` what these host in its place.
     """
 
     num_blocks: int
     hops: tuple[Hop, ...] = ()
     missing: tuple[tuple[int, int], ...] = ()
     local: bool = False
+    adapter: str = ""
+    without_adapter: tuple[tuple[int, int], ...] = ()
+    adapters: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -81,6 +88,9 @@ class Route:
         """The route in a line for people."""
         if self.local:
             return f"all {self.num_blocks} blocks on this machine"
+        if self.missing and self.without_adapter:
+            blocks = f"blocks {blocks_text(self.missing)} of {self.num_blocks}"
+            return f"no server hosts the adapter {self.adapter} for {blocks}"
         if self.missing:
             return f"nobody serves blocks {blocks_text(self.missing)} of {self.num_blocks}"
         return " → ".join(map(str, self.hops))

@@ -122,6 +122,8 @@ def _parameters(options: GenerateOptions) -> str:
     ]
     if options.seed is not None:
         parts.append(f"seed {options.seed}")
+    if options.adapter:
+        parts.append(f"with the adapter {options.adapter}")
     if options.stop:
         parts.append(f"stops before {', '.join(map(json.dumps, options.stop))}")
     return ", ".join(parts)

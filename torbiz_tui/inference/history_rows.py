@@ -80,6 +80,8 @@ def route_of(text: str) -> Route | None:
         hops=tuple(Hop(**hop) for hop in stored["hops"]),
         missing=tuple((first, end) for first, end in stored["missing"]),
         local=stored["local"],
+        # Routes of earlier versions have none.
+        adapter=stored.get("adapter", ""),
     )
 
 

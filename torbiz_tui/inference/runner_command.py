@@ -24,11 +24,13 @@ def runner_command(
     local: bool,
     allow_pickled: bool = False,
     revision: str = "",
+    adapter: str = "",
 ) -> tuple[RunnerCommand, str]:
     """What is to run, and the key by which programs that ask the same way share it.
 
     `allow_pickled` takes weights that can run code, where there are no others; `revision` is a
-    branch, a tag or a commit of the hub, empty for main.
+    branch, a tag or a commit of the hub, empty for main; `adapter` the LoRA adapter that the
+    servers are to use, empty for none.
     """
     arguments = ["--model-name", model.source, "--max-session-tokens", str(ask.session_tokens)]
     if model.demo:
@@ -42,6 +44,8 @@ def runner_command(
     else:
         if model.dht_prefix:
             arguments += ["--dht-prefix", model.dht_prefix]
+        if adapter:
+            arguments += ["--adapter", adapter]
         for peer in peers or ():
             arguments += ["--initial-peer", peer]
     # The runner of another version may speak another protocol.

@@ -104,6 +104,9 @@ def read_route(facts: Facts) -> Route:
         ),
         _ranges(facts.get("missing")),
         bool(facts.get("local")),
+        sanitize_line(str(facts.get("adapter") or "")),
+        _ranges(facts.get("without_adapter")),
+        tuple(sanitize_line(str(name)) for name in facts.get("adapters") or ()),
     )
 
 
@@ -144,9 +147,12 @@ def read_error(message: Facts, model: str, num_blocks: int) -> TorbizError:
     """The error that a message of the runner stands for, asked for a model of so many blocks."""
     code = str(message.get("code", "internal"))
     what = sanitize_line(str(message.get("message") or "The chat runner reported an error."))
-    if code == "missing_blocks":
-        missing = _ranges(message.get("missing"))
-        return not_served(model, _what_is_there(missing, num_blocks) or what, missing, num_blocks)
+    if code in ("missing_blocks", "adapter_missing"):
+        route = read_route({"num_blocks": num_blocks} | dict(message))
+        if route.without_adapter:
+            return adapter_missing(model, route)
+        there = _what_is_there(route.missing, num_blocks) or what
+        return not_served(model, there, route.missing, num_blocks, route.adapter)
     why, remedy = (sanitize_line(str(message.get(name) or "")) for name in ("why", "remedy"))
     error = TorbizError(
         what, why=why, remedy=remedy or _REMEDIES.get(code, "Ask again."), code=code
@@ -163,10 +169,17 @@ def _what_is_there(missing: Ranges, num_blocks: int) -> str:
     return f"The others of its {num_blocks} blocks are online."
 
 
-def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) -> NotServedError:
-    """The error for a model, or the `missing` ones of its blocks, that nobody serves."""
+def not_served(
+    model: str, why: str, missing: Ranges = (), num_blocks: int = 0, adapter: str = ""
+) -> NotServedError:
+    """The error for a model, or the `missing` ones of its blocks, that nobody serves.
+
+    With an `adapter`, others may serve them without it.
+    """
     whole = missing in ((), ((0, num_blocks),))
     which = model if whole else f"blocks {blocks_text(missing)} of {model}"
+    if adapter:
+        which += f" with the adapter {adapter}"
     share = f"torbiz-tui share {model}"
     if not whole and len(missing) == 1:
         share += f" --blocks {missing[0][0]}:{missing[0][1]}"
@@ -176,6 +189,28 @@ def not_served(model: str, why: str, missing: Ranges = (), num_blocks: int = 0) 
         remedy=f"Share it from this machine (F2, or `{share}`), or wait.",
         code="missing_blocks",
         missing=missing,
+    )
+
+
+def adapter_missing(model: str, route: Route) -> NotServedError:
+    """The error for blocks that are served, but not with the adapter that is asked for."""
+    blocks = f"blocks {blocks_text(route.missing)} of {model}"
+    if route.missing == ((0, route.num_blocks),):
+        blocks = f"any block of {model}"
+    why = "Their servers host no adapter."
+    if route.adapters:
+        why = f"Their servers host: {', '.join(route.adapters)}."
+    if route.without_adapter != route.missing:
+        without = blocks_text(route.without_adapter)
+        why = f"Only blocks {without} have servers, without it; the others have none."
+    given = route.adapter if "/" in route.adapter else f"/FOLDER/{route.adapter}"
+    return NotServedError(
+        f"No server hosts the adapter {route.adapter} for {blocks}.",
+        why=why,
+        remedy="Ask without it, wait, or host it from this machine"
+        f" (`torbiz-tui share {model} --petals adapters={given}`).",
+        code="adapter_missing",
+        missing=route.missing,
     )
 
 

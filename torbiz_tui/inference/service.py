@@ -86,12 +86,25 @@ class InferenceService:
         """Whether the model is loaded on this machine instead of asking a swarm."""
         return self._chosen.local
 
-    def choose(self, model: str, *, local: bool | None = None, revision: str = "") -> None:
+    @property
+    def adapter(self) -> str:
+        """The LoRA adapter that its servers are to use; empty for none."""
+        return self._chosen.adapter
+
+    def choose(
+        self,
+        model: str,
+        *,
+        local: bool | None = None,
+        revision: str = "",
+        adapter: str | None = None,
+    ) -> None:
         """Ask another model, or elsewhere, from the next question on; None leaves where.
 
-        `revision` was named for this model, and goes before what is configured and what is served.
+        `revision` and `adapter` were named for this model, and go before what is configured and
+        what is served; no adapter (None) takes that which is configured for this model.
         """
-        self._chosen.choose(model, local=local, revision=revision)
+        self._chosen.choose(model, local=local, revision=revision, adapter=adapter)
 
     @property
     def now(self) -> StageChanged:
@@ -238,6 +251,7 @@ class InferenceService:
             local=asked.local,
             allow_pickled=asked.allow_pickled,
             revision=asked.revision,
+            adapter=asked.adapter,
         )
 
     # An answer

@@ -88,6 +88,8 @@ class AnsweringScreen(ModeScreen):
         """Model, swarm, what the demo can, and the conversation."""
         model = short_model(self.model_name)
         parts: list[str | tuple[str, str]] = [(model or "no model chosen", "bold")]
+        if adapter := self.services.inference.adapter:
+            parts.append((f" with {adapter}", "bold"))
         local = self.services.inference.local
         parts.append((f" · {swarm_name(self.services)}", "$text-warning" if local else "dim"))
         if self.is_demo:
@@ -125,12 +127,12 @@ class AnsweringScreen(ModeScreen):
         self.choose(choice.model, local=choice.local)
         self.model_chosen()
 
-    def choose(self, model: str, *, local: bool) -> None:
-        """Let this model answer from now on, and start its runner."""
+    def choose(self, model: str, *, local: bool, adapter: str = "") -> None:
+        """Let this model answer from now on, with this adapter of it, and start its runner."""
         inference = self.services.inference
-        if (model, local) == (inference.model, inference.local):
+        if (model, local, adapter) == (inference.model, inference.local, inference.adapter):
             return
-        inference.choose(model, local=local)
+        inference.choose(model, local=local, adapter=adapter)
         self._forget_hindrance()
         self.show_model()
         self.warm()
@@ -194,23 +196,32 @@ class AnsweringScreen(ModeScreen):
         if route.complete:
             self._forget_hindrance()
             return
-        error = NotServedError(
+        error = self._not_served_by(route)
+        self._not_served = error
+        # What is looked for, and will be until it is found, is said by the line of the route.
+        self.warming(StageChanged(""))
+        self.tell_not_served(error, again=False)
+
+    def _not_served_by(self, route: Route) -> NotServedError:
+        if route.without_adapter:
+            from torbiz_tui.inference.runner_messages import adapter_missing
+
+            return adapter_missing(short_model(self.model_name), route)
+        return NotServedError(
             f"Nobody serves blocks {blocks_text(route.missing)} of {short_model(self.model_name)}.",
             why="A question cannot be answered until somebody does.",
             remedy=f"{SHARE_KEY} shares them from this machine; or wait, it is looked at again.",
             missing=route.missing,
         )
-        self._not_served = error
-        # What is looked for, and will be until it is found, is said by the line of the route.
-        self.warming(StageChanged(""))
-        self.tell_not_served(error, again=False)
 
     def hindered(self, error: NotServedError) -> None:
         """Nobody serves the model: say so, and how it can be mended."""
         self._not_served = error
         if self.services.inference.route is None:
             line = self.query_one(RouteLine)
-            line.problem = f"{error.what} {SHARE_KEY} shares it."
+            line.problem = (
+                f"{error.what} {SHARE_KEY} shares it." if _sharable(error) else error.what
+            )
         self.refresh_bindings()
 
     def tell_not_served(self, error: NotServedError, *, again: bool = True) -> None:
@@ -254,11 +265,11 @@ class AnsweringScreen(ModeScreen):
     @property
     def can_share_missing(self) -> bool:
         """Whether there is something that nobody serves."""
-        return self._not_served is not None
+        return self._not_served is not None and _sharable(self._not_served)
 
     async def action_share_missing(self) -> None:
         """Go to Share, with exactly the blocks chosen that nobody serves."""
-        if self._not_served is None:
+        if self._not_served is None or not _sharable(self._not_served):
             return
         from torbiz_tui.screens.share import ShareScreen
 
@@ -266,6 +277,11 @@ class AnsweringScreen(ModeScreen):
         await self.run_action("app.go('share')")
         if isinstance(self.app.screen, ShareScreen):
             self.app.screen.offer(model, *largest_range(missing, short_model(model)))
+
+
+def _sharable(error: NotServedError) -> bool:
+    """Whether blocks are missing, not only the adapter where they are served."""
+    return error.code == "missing_blocks"
 
 
 def largest_range(missing: tuple[tuple[int, int], ...], model: str) -> tuple[str, str]:

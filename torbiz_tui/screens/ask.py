@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,10 @@ class AskScreen(TalkingScreen):
             self.talks[talk.id] = talk
         now = talk.chat.conversation
         if now.model:
-            self.choose(now.model, local=talk.local)
+            self.choose(now.model, local=talk.local, adapter=now.options.adapter)
         self.view.show_welcome(self._welcome())
         self.view.show(talk, self.model_name)
-        self._panes.show_settings(AnswerSettings(now.system_prompt, now.options))
+        self._panes.show_settings(AnswerSettings(now.system_prompt, now.options, talk.local))
         self._panes.show_current(talk.id)
         self.show_model()
         if talk.error is not None:
@@ -124,7 +125,10 @@ class AskScreen(TalkingScreen):
         """The conversation goes on with another model."""
         inference = self.services.inference
         self.talk.local = inference.local
-        self._change(self.talk, model=inference.model, local=inference.local)
+        now = self.talk.chat.conversation
+        options = replace(now.options, adapter=inference.adapter)
+        self._panes.show_settings(AnswerSettings(now.system_prompt, options, inference.local))
+        self._change(self.talk, model=inference.model, options=options, local=inference.local)
         self.view.show_welcome(self._welcome())
         self.view.update_talk(self.model_name)
 
@@ -257,7 +261,10 @@ class AskScreen(TalkingScreen):
         """Keep the options with the conversation."""
         settings = event.settings
         self._panes.show_settings(settings)
+        inference, adapter = self.services.inference, settings.options.adapter
         self._change(self.talk, system_prompt=settings.system_prompt, options=settings.options)
+        if inference.model and not inference.local:
+            self.choose(inference.model, local=False, adapter=adapter)
 
     @work(group="settings", exit_on_error=False)
     async def _change(

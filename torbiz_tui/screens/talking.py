@@ -68,7 +68,12 @@ class TalkingScreen(AnsweringScreen):
 
         ask, inference = self.services.config.ask, self.services.inference
         options = GenerateOptions(
-            ask.max_new_tokens, ask.temperature, ask.top_p, ask.seed, tuple(ask.stop)
+            ask.max_new_tokens,
+            ask.temperature,
+            ask.top_p,
+            ask.seed,
+            tuple(ask.stop),
+            inference.adapter,
         )
         draft = Conversation(
             0,
@@ -208,8 +213,9 @@ class TalkingScreen(AnsweringScreen):
         text, talk.waiting = talk.waiting, ""
         if not text:
             return
-        here = (self.services.inference.model, self.services.inference.local)
-        as_before = here == (talk.chat.conversation.model, talk.local)
+        inference, now = self.services.inference, talk.chat.conversation
+        here = (inference.model, inference.local, inference.adapter)
+        as_before = here == (now.model, talk.local, now.options.adapter)
         if talk.error is None and not talk.stopped and as_before:
             self.begin(talk, partial(talk.chat.send, text), text)
         else:

@@ -47,7 +47,9 @@ def route_texts(route: Route) -> list[str]:
 def servers_text(route: Route) -> str:
     """Who computed an answer: `via alice → …vYA3Rn`; empty where no swarm did."""
     names = [_name(hop) or _short(hop.peer) for hop in route.hops]
-    return f"via {' → '.join(names)}" if names and not route.local else ""
+    if not names or route.local:
+        return ""
+    return f"via {' → '.join(names)}{f' with {route.adapter}' if route.adapter else ''}"
 
 
 class RouteLine(Widget):
@@ -88,6 +90,8 @@ class RouteLine(Widget):
             return [""]
         if not route.complete:
             missing = blocks_text(route.missing)
+            if route.without_adapter:
+                return [f"⚠ {sanitize_line(str(route))}", f"⚠ no adapter for blocks {missing}"]
             return [
                 f"⚠ nobody serves blocks {missing} of {route.num_blocks}   Ctrl+S shares them",
                 f"⚠ nobody serves blocks {missing}   Ctrl+S",

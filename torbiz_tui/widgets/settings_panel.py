@@ -24,7 +24,9 @@ _NUMBERS = {
     "max_new_tokens": "Max tokens",
     "seed": "Seed",
 }
-_EMPTY = {"seed": "another each time"}
+_CHECKED = {**_NUMBERS, "adapter": "Adapter"}
+_EMPTY = {"seed": "another each time", "adapter": "none"}
+_EMPTY_LOCAL = "only in a swarm"
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\t", "\\t"))
 
 
@@ -40,6 +42,7 @@ class SettingsPanel(VerticalScroll, can_focus=False):
     SettingsPanel .above { color: $text-muted; margin: 1 0 0 0; }
     SettingsPanel TextArea { height: auto; min-height: 1; max-height: 8; border: none; padding: 0; }
     SettingsPanel #stop { max-height: 4; }
+    SettingsPanel #field-adapter { margin: 1 0 0 0; }
     SettingsPanel .note { color: $text-muted; margin: 1 0 0 0; }
     """
 
@@ -75,6 +78,10 @@ class SettingsPanel(VerticalScroll, can_focus=False):
             tab_behavior="focus",
             placeholder="What the model is told first",
         )
+        adapter = Input(self._settings.options.adapter, id="adapter", compact=True)
+        adapter.tooltip = SETTINGS["ask.adapter"].doc
+        self._offer_adapter(adapter)
+        yield Field("adapter", _CHECKED["adapter"], adapter)
         yield Static("They are kept with this conversation.", classes="note")
 
     def show(self, settings: AnswerSettings) -> None:
@@ -82,9 +89,10 @@ class SettingsPanel(VerticalScroll, can_focus=False):
         if settings == self._settings:
             return
         self._settings = settings
-        for name in _NUMBERS:
+        for name in _CHECKED:
             self.query_one(f"#{name}", Input).value = self._number(name)
             self._problem(name, "")
+        self._offer_adapter(self.query_one("#adapter", Input))
         self.query_one("#stop", TextArea).text = self._stops()
         self._problem("stop", "")
         self.query_one("#system_prompt", TextArea).text = settings.system_prompt
@@ -101,20 +109,25 @@ class SettingsPanel(VerticalScroll, can_focus=False):
     def check(self) -> None:
         """Take over what is accepted, and say what is not."""
         values: dict[str, object] = {}
-        for name in _NUMBERS:
+        for name in _CHECKED:
             if (value := self._checked_number(name)) is not None:
                 values[name] = value[0]
         stops = self._checked_stops()
         settings = AnswerSettings(
             self.query_one("#system_prompt", TextArea).text.strip(),
             GenerateOptions(**(self._kept() | values | {"stop": stops})),  # type: ignore[arg-type]
+            self._settings.local,
         )
         if settings != self._settings:
             self._settings = settings
             self.post_message(self.Changed(settings))
 
+    def _offer_adapter(self, field: Input) -> None:
+        field.disabled = self._settings.local
+        field.placeholder = _EMPTY_LOCAL if self._settings.local else _EMPTY["adapter"]
+
     def _kept(self) -> dict[str, object]:
-        return {name: getattr(self._settings.options, name) for name in _NUMBERS}
+        return {name: getattr(self._settings.options, name) for name in _CHECKED}
 
     def _number(self, name: str) -> str:
         value = getattr(self._settings.options, name)
@@ -127,8 +140,9 @@ class SettingsPanel(VerticalScroll, can_focus=False):
             value = kind.parse(text)
         except RejectedError:
             accepted = kind.accepted.replace(", or null", ", or nothing")
+            accepted = accepted.replace(", or empty", ", or nothing")
             self._problem(
-                name, f"{_NUMBERS[name]} {_short(text)} is not accepted. Accepted is {accepted}."
+                name, f"{_CHECKED[name]} {_short(text)} is not accepted. Accepted is {accepted}."
             )
             return None
         self._problem(name, "")

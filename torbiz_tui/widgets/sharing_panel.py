@@ -171,10 +171,13 @@ def _headline(state: SharingState, name: str) -> list[Part]:
             f"\n  {state.lost} What follows is how it was; the app keeps trying.",
         ]
     if state.paused:
+        goes_on = "pkill -CONT -f run_petals_seeder"
+        if state.container:
+            goes_on = f"docker unpause {state.container}"
         return [
             ("‖ Paused: ", "bold $text-warning"),
             (name, "bold"),
-            f"\n→ `docker unpause {state.container}` lets it go on; x stops it.",
+            f"\n→ `{goes_on}` lets it go on; x stops it.",
         ]
     return [("✓ Sharing ", "bold $text-success"), (name, "bold")]
 

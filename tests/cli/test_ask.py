@@ -6,12 +6,13 @@ import io
 import json
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.fakes import Scene
+from tests.cli.fakes import Scene, serving
 from torbiz_tui.cli import main
 from torbiz_tui.download import Download
 from torbiz_tui.errors import NotServedError, TorbizError
@@ -138,6 +139,19 @@ def test_what_is_no_question_is_refused(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert main(["ask", "--demo"]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_without_a_name_it_is_the_model_that_is_hosted_here(scene: Scene, capsys: Capture) -> None:
+    scene.events = ANSWER
+    assert main(["ask", "--no-history", "Hello"]) == 2
+    assert "Which model should answer?" in capsys.readouterr().err
+    hosted = serving("my-llama")
+    assert hosted.spec is not None
+    # Only its owner's folder says where it is.
+    scene.state = replace(hosted, spec=replace(hosted.spec, source="/models/my-llama"))
+    assert main(["ask", "--no-history", "Hello"]) == 0
+    assert scene.inference is not None
+    assert scene.inference.model == "/models/my-llama"
 
 
 def test_nobody_serves_some_blocks(scene: Scene, capsys: Capture) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.cli.fakes import Scene, serving
 from tests.private_swarms.peers import peer
 from torbiz_tui.cli import main
+from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.parser import parse
 from torbiz_tui.environments.base import RunnerCommand
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.inference.events import AnswerDone, TokenReceived
@@ -100,6 +102,10 @@ def test_nothing_to_invite_to(scene: Scene, capsys: Capture) -> None:
     scene.state = replace(state, spec=replace(state.spec, new_swarm=False))
     assert main(["invite"]) == ExitCode.USAGE
     assert "public swarm" in capsys.readouterr().err
+    # The call is right, it only comes too early.
+    scene.state = replace(state, addresses=())
+    assert main(["invite", "--json"]) == ExitCode.FAILED
+    assert "Wait until it serves" in capsys.readouterr().err
 
 
 def test_what_a_code_holds(home: Path, capsys: Capture) -> None:
@@ -165,6 +171,28 @@ def test_one_of_several_models_has_to_be_named(scene: Scene, capsys: Capture) ->
     assert main(["share", "owner/name", "--join", two]) == 0
     assert scene.config is not None
     assert scene.config.swarm.dht_prefix == ""
+
+
+@pytest.mark.parametrize("named", [["owner/name"], ["--model", "owner/name"]])
+def test_the_map_of_one_of_several_models(named: list[str]) -> None:
+    two = code(DEMO, InvitedModel("owner/name"))
+    config = Call(parse(["swarm", *named, "--join", two])).loaded.config
+    assert config.model == "owner/name"
+    assert config.swarm.initial_peers == (peer(1),)
+
+
+def test_a_model_in_a_folder_is_found_by_its_name_in_a_known_swarm(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my-llama"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    models = (KnownModel("torbiz-demo"), KnownModel("my-llama", "", str(folder)))
+    remember(home, replace(MINE, models=models))
+    answers(monkeypatch, peer(2, port=4))
+    for command in (["swarm"], ["ask", "--model"]):
+        config = Call(parse([*command, "my-llama", "--swarm", "home"])).loaded.config
+        assert config.model == str(folder)
 
 
 @pytest.mark.parametrize("command", ["share", "ask", "api"])

@@ -17,6 +17,7 @@ from torbiz_tui.api.listening import base_url, is_loopback, listen
 from torbiz_tui.assembly import Services
 from torbiz_tui.broadcast import Subscription
 from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.hosted_model import hosted_model
 from torbiz_tui.commands.output import tell, tell_error
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import RouteChanged, StageChanged
@@ -113,14 +114,14 @@ async def _choose_model(services: Services, revision: str, adapter: str | None) 
     if inference.model:
         inference.choose(inference.model, revision=revision, adapter=adapter)
         return
-    state = await services.sharing.attach()
-    if not state.active or state.spec is None:
+    hosted = hosted_model(await services.sharing.attach())
+    if not hosted:
         raise UsageError(
             "Which model should answer?",
             remedy="Name one with --model, or set `model` in the configuration.",
             code="no_model",
         )
-    inference.choose(state.spec.model, revision=revision, adapter=adapter)
+    inference.choose(hosted, revision=revision, adapter=adapter)
 
 
 def _public_name(model: str) -> str:

@@ -13,6 +13,7 @@ from torbiz_tui.assembly import Services
 from torbiz_tui.commands.answer_output import JsonOutput, TextOutput
 from torbiz_tui.commands.asking import agreed_to_pickled
 from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.hosted_model import configured_or_hosted
 from torbiz_tui.commands.output import PROGRAM, OutputClosedError, tell
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import ChatEvent, GenerateOptions, Message
@@ -142,7 +143,7 @@ class _Asking:
     async def _events(self) -> AsyncGenerator[object, None]:
         ask = self._services.config.ask
         if not self._given["keep"]:
-            self._choose(self._services.inference.model, adapter=ask.adapter)
+            self._choose(await configured_or_hosted(self._services), adapter=ask.adapter)
             return self._question()
         from torbiz_tui.inference.chat import Chat
         from torbiz_tui.inference.conversations import Conversation
@@ -152,7 +153,7 @@ class _Asking:
             chat = Chat(inference, history, await self._latest())
             await self._go_on(chat)
         else:
-            self._choose(inference.model, adapter=ask.adapter)
+            self._choose(await configured_or_hosted(self._services), adapter=ask.adapter)
             new = Conversation(
                 0,
                 "",

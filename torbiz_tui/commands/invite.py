@@ -47,7 +47,13 @@ def _invite(state: SharingState) -> Invite:
             remedy=f"Start one: `{PROGRAM} share MODEL --new-swarm --wait`.",
             code="not_sharing",
         )
-    invite = invite_of(state)
+    try:
+        invite = invite_of(state)
+    except UsageError as error:
+        # The call is right; it only comes too early.
+        raise TorbizError(
+            error.what, why=error.why, remedy=error.remedy, code=error.code
+        ) from error
     if invite is None:
         raise UsageError(
             f"{state.spec.model} is shared in the public swarm, to which nobody needs an invite.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torbiz_tui.commands.output import PROGRAM, tell
@@ -75,7 +76,7 @@ def _choose_model(
             names = ", ".join(model.name for model in models)
             raise UsageError(
                 f"{holder} names {len(models)} models: {names}.",
-                remedy="Say which: `share MODEL …`, or `ask --model MODEL …`.",
+                remedy="Say which: `share MODEL …`, `swarm MODEL …`, or `ask --model MODEL …`.",
                 code="no_model",
             )
         settings["model"] = wanted = models[0].name
@@ -107,6 +108,11 @@ def _join_known(
     swarm = known.require(name)
     for warning in known.warnings:
         tell(f"{PROGRAM}: {warning}")
+    wanted = settings.get("model")
+    for one in swarm.models:
+        # A folder is known by its name to the swarm, and by its path to this machine.
+        if wanted == one.name and one.source and Path(one.source, "config.json").is_file():
+            settings["model"] = one.source
     if swarm.models:
         models = tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
         _choose_model(settings, models, f"The swarm {name}", paths)

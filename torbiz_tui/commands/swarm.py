@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
+from torbiz_tui.commands.hosted_model import configured_or_hosted
 from torbiz_tui.commands.logs_printing import wants_colours
 from torbiz_tui.commands.output import PROGRAM, someone_reads, tell, write, write_json
 from torbiz_tui.errors import ExitCode, NotServedError, TorbizError, UsageError
@@ -41,7 +42,7 @@ def run(call: Call) -> int:
     """Print the picture and the table; with `--watch` again after each look."""
 
     async def show(services: Services) -> int:
-        model = call.options.name or services.config.model
+        model = await configured_or_hosted(services)
         if not model:
             raise UsageError(
                 "Whose blocks should be shown?",

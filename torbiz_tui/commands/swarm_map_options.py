@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from torbiz_tui.commands.options import (
@@ -28,8 +29,13 @@ def add_swarm(command: Any) -> None:
         "swarm petals-team/StableBeluga2 --watch",
         "swarm my-model --initial-peer /ip4/192.0.2.7/tcp/31337/p2p/Qm… --json",
     )
+    # A setting, as --model is: a swarm that holds several models needs to know which is meant.
     swarm.add_argument(
-        "name", nargs="?", metavar="MODEL", help="the model (default: the configured one)"
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        default=argparse.SUPPRESS,
+        help="the model (default: the configured one, else the one that is hosted here)",
     )
     add_setting(swarm, "model", "M")
     add_peers(swarm)

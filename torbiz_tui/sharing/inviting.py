@@ -23,6 +23,12 @@ def is_private(spec: ServerSpec) -> bool:
     return spec.new_swarm or bool(spec.initial_peers)
 
 
+def folder_of(spec: ServerSpec) -> str:
+    """The folder of a model of one's own; empty for one of the hub, and for the demo."""
+    own = Path(spec.source).is_absolute() and spec.model != DEMO_MODEL
+    return spec.source if own else ""
+
+
 def invite_of(state: SharingState) -> Invite | None:
     """The invite to the hosted server's swarm; None in the public one.
 
@@ -95,8 +101,7 @@ def swarm_of(state: SharingState) -> KnownSwarm | None:
     spec = state.spec
     if spec is None or state.phase is not Phase.SERVING or not is_private(spec):
         return None
-    folder = spec.source if Path(spec.source).is_absolute() and spec.model != DEMO_MODEL else ""
-    models = (KnownModel(spec.model, spec.dht_prefix, folder),)
+    models = (KnownModel(spec.model, spec.dht_prefix, folder_of(spec)),)
     own = whole_peers(state.addresses)
     identities = {peer.rpartition("/p2p/")[2] for peer in own}
     others = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -16,6 +17,7 @@ from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 
 def main(argv: list[str] | None = None) -> int:
     """Run one call; returns the exit code that `docs/commands.md` lists."""
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         _survive_any_character(stream)
     try:
@@ -100,6 +102,26 @@ def _tell_write_failures() -> None:
         for failure in writing.write_failures:
             tell(f"{PROGRAM}: {failure}")
         writing.write_failures.clear()
+
+
+def _fill_closed_streams() -> None:
+    """Let a stream that was closed by who called (`>&-`) lead nowhere.
+
+    Its number would go to the next file that is opened, such as the history.
+    """
+    for name, number, how in (
+        ("stdin", 0, os.O_RDONLY),
+        ("stdout", 1, os.O_WRONLY),
+        ("stderr", 2, os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, how)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(
+                sys, name, os.fdopen(number, "r" if how == os.O_RDONLY else "w", encoding="utf-8")
+            )
 
 
 def _survive_any_character(stream: TextIO | None) -> None:

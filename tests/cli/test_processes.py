@@ -166,6 +166,17 @@ def test_output_that_cannot_be_written_is_told() -> None:
     assert "The output cannot be written." in result.stderr
 
 
+def test_streams_that_were_closed_lead_nowhere(home: Path) -> None:
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&- <&-', "sh", *PROGRAM, "config", "path"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
 def test_a_terminal_that_knows_few_characters_gets_question_marks(log: Path) -> None:
     log.write_text("wörld …\n")
     result = subprocess.run(

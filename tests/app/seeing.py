@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,11 @@ async def until_shown(pilot: Pilot[Any], *texts: str) -> None:
         lambda: all(text in screen_text(pilot.app) for text in texts),
         f"shown: {texts}",
     )
+
+
+async def until_matched(pilot: Pilot[Any], pattern: str) -> None:
+    """Wait until the screen shows what the regular expression describes, such as any time."""
+    await until(pilot, lambda: re.search(pattern, screen_text(pilot.app)), f"shown: {pattern}")
 
 
 async def until_gone(pilot: Pilot[Any], text: str) -> None:

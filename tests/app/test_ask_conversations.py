@@ -89,7 +89,7 @@ async def test_a_deleted_one_is_brought_back_in_another_visit_of_the_list(
     async with app_of(services).run_test(size=NARROW) as pilot:
         await ask(pilot, services, "apples", "Red.")
         await pilot.press("ctrl+l")
-        await until_shown(pilot, "0 s")
+        await until_shown(pilot, "• apples")
         await pilot.press("delete")
         await until_shown(pilot, "Deleted “apples”")
         await pilot.press("escape")

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from tests.app.conftest import app_of
 from tests.app.fakes import FakeServices, fake_services
-from tests.app.seeing import screen_text, until, until_gone, until_shown
+from tests.app.seeing import screen_text, until, until_gone, until_matched, until_shown
 from torbiz_tui import clipboard
 from torbiz_tui.download import Download
 from torbiz_tui.errors import TorbizError
@@ -185,7 +185,7 @@ async def test_the_search_for_another_server_is_shown(services: FakeServices) ->
     services.inference.gate.clear()
     async with app_of(services).run_test(size=(140, 24)) as pilot:
         await pilot.press(*"go", "enter")
-        await until_shown(pilot, "Looking for another server for blocks 4–7… 0.")
+        await until_matched(pilot, r"Looking for another server for blocks 4–7… [\d.]+ s")
         services.inference.gate.set()
         await until_gone(pilot, "Looking for")
         services.inference.pieces = ("One ", Recovering(4, 8), Recovered(1.2, ROUTE), "two.")

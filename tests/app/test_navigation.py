@@ -43,7 +43,7 @@ async def test_what_became_due_while_drawing_was_held_back_is_drawn(services: Fa
             # The screen sees that it may not draw, and the pause ends.
             await asyncio.sleep(0.2)
             assert TITLES["f1"] in screen_text(app)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while TITLES["f1"] in screen_text(app):
                 await asyncio.sleep(0.01)
 
@@ -106,7 +106,7 @@ async def test_no_size_is_too_small_to_go_on(services: FakeServices, size: tuple
         services.sharing.become(replace(SERVING, addresses=("/ip4/1.2.3.4/tcp/1/p2p/Qm",)))
         await pilot.press("f2", "f3", "f4", "f10", "escape", "f1")
         await pilot.resize_terminal(80, 24)
-        await until_shown(pilot, "F1 Setup", "F4 Logs")
+        await until_shown(pilot, "F1 Setup", "F4 Logs", TITLES["f1"])
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,16 @@ def test_a_signal_cancels_the_answer_and_closes_the_runner(
         assert "Traceback" not in err
 
 
+def test_nohup_outlives_the_terminal() -> None:
+    command = (sys.executable, "-m", "tests.cli.slow_answer", "ask", "--demo", "hi")
+    with started("nohup", *command) as process:
+        assert read_some(process, 9) == "Once upon"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+
+
 def test_an_interrupted_answer_is_kept_as_json() -> None:
     command = (sys.executable, "-m", "tests.cli.slow_answer", "ask", "--demo", "--json", "hi")
     with started(*command) as process:

@@ -19,6 +19,7 @@ from torbiz_tui.broadcast import Subscription
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.hosted_model import hosted_model
 from torbiz_tui.commands.output import tell, tell_error
+from torbiz_tui.commands.running import heeded
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
 from torbiz_tui.inference.events import RouteChanged, StageChanged
 from torbiz_tui.pickled_weights import PICKLED
@@ -89,7 +90,7 @@ async def _serve(
             tell("Ending; running answers have 5 s. Ctrl-C again ends at once.")
         ended_by.append(number)
 
-    for number in _SIGNALS:
+    for number in heeded(*_SIGNALS):
         asyncio.get_running_loop().add_signal_handler(number, take, number)
     allow_pickled = given["allow_pickled"]
     async with _warming(inference, end.set, allow_pickled=allow_pickled) as warming:

@@ -11,6 +11,11 @@ from torbiz_tui.config import Config
 from torbiz_tui.paths import Paths
 
 
+def heeded(*numbers: signal.Signals) -> list[signal.Signals]:
+    """Those of the signals that who started us has not had ignored, as `nohup` does with SIGHUP."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def run_closing(config: Config, paths: Paths, body: Callable[[Services], Awaitable[int]]) -> int:
     """Run `body`, close the services, return its exit code.
 
@@ -29,7 +34,7 @@ def run_closing(config: Config, paths: Paths, body: Callable[[Services], Awaitab
                 ended_by.append(number)
                 task.cancel()
 
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in heeded(signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, end, number)
         services = build_services(config, paths)
         try:

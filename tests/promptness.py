@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Awaitable, Callable
 
 TRIES = 5
+
+
+def seconds_computed(run: Callable[[], object]) -> float:
+    """How long the programs that `run` waits for compute, however long others hold them up."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def require_prompt(attempt: Callable[[], float], limit_s: float) -> None:

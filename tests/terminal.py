@@ -78,7 +78,7 @@ class Terminal:
         # pyte knows no private CSI sequences with < or >, and would print their ends.
         self._stream.feed(re.sub(rb"\x1b\[[<>=][0-9;]*[a-z]", b"", data))
 
-    def wait_for(self, pattern: str, timeout_s: float = 30.0) -> float:
+    def wait_for(self, pattern: str, timeout_s: float = 60.0) -> float:
         """Wait until the screen shows the pattern; the seconds since the program was started.
 
         Raises AssertionError with the screen when it does not come in time.
@@ -91,7 +91,7 @@ class Terminal:
                 raise AssertionError(f"{pattern!r} did not come; the screen is:\n{self.text}")
         return time.perf_counter() - self.started
 
-    def wait_end(self, timeout_s: float = 15.0) -> int:
+    def wait_end(self, timeout_s: float = 30.0) -> int:
         """Wait until the program has ended; its exit code."""
         deadline = time.perf_counter() + timeout_s
         while self._child.isalive():
@@ -103,7 +103,7 @@ class Terminal:
         self._child.close()
         return int(self._child.exitstatus if self._child.exitstatus is not None else -1)
 
-    def hang_up(self, timeout_s: float = 15.0) -> None:
+    def hang_up(self, timeout_s: float = 30.0) -> None:
         """Take the terminal away, as a closed window does; returns when the program has ended."""
         terminal = self._child.ptyproc
         terminal.fileobj.close()

@@ -39,12 +39,12 @@ class Served:
     clients: list[openai.AsyncOpenAI] = field(default_factory=list)
 
     def client(self, key: str = "none") -> openai.AsyncOpenAI:
-        client = openai.AsyncOpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=10)
+        client = openai.AsyncOpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=60)
         self.clients.append(client)
         return client
 
     async def post(self, path: str, **arguments: object) -> httpx2.Response:
-        async with httpx2.AsyncClient(timeout=10) as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             return await client.post(self.url + path, **arguments)  # type: ignore[arg-type]
 
     @property

@@ -209,7 +209,7 @@ def test_the_synchronous_client_too(tmp_path: Path) -> None:
     """The blocking client needs a thread beside the server's loop."""
 
     def talk(url: str) -> tuple[str | None, list[str | None]]:
-        with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=10) as client:
+        with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
             whole = client.chat.completions.create(model="default", messages=[QUESTION])
             stream = client.chat.completions.create(
                 model="default", messages=[QUESTION], stream=True

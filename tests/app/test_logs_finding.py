@@ -46,7 +46,7 @@ async def test_the_count_is_told_as_if_by_the_pane(tmp_path: Path) -> None:
     search = PaneSearch(WholeView(series), Query("word"), lambda: told.append(caller.get()))
     caller.set("another")
     search.count()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not told:
             await asyncio.sleep(0.01)
     assert set(told) == {"pane"}

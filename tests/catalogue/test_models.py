@@ -96,7 +96,7 @@ def resolve_elsewhere(name: str, endpoint: str, home: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=60,
     ).stdout.strip()
 
 

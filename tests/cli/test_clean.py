@@ -277,9 +277,9 @@ def test_on_a_terminal_each_part_is_asked_for(
             answers,
             strict=True,
         ):
-            child.expect(f"{question}: free .* \\[y/N\\] ", timeout=15)
+            child.expect(f"{question}: free .* \\[y/N\\] ", timeout=60)
             child.send(answer if answer == "\x04" else f"{answer}\r")
-        child.expect("Freed [12] MB", timeout=15)
+        child.expect("Freed [12] MB", timeout=60)
         child.expect(pexpect.EOF)
     finally:
         child.close()

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_processes import PROGRAM, ROOT, read_some, run, started
+from tests.promptness import seconds_computed
 from tests.terminal import Terminal
 from torbiz_tui.cli import main
 from torbiz_tui.commands.logs_options import LEVELS
@@ -280,7 +280,7 @@ def test_it_follows_through_rotations_and_keeps_the_filter(logs: Path) -> None:
             stream.write("needle 4\n")
         assert read_some(process, 18) == "needle 3\nneedle 4\n"
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=10)
+        _out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "Interrupted.\n")
 
 
@@ -294,7 +294,7 @@ def test_it_follows_merged_and_finds_logs_that_appear(logs: Path) -> None:
         other = "other | 2026-01-01 00:00:03 of another\n"
         assert read_some(process, len(other)) == other
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=30) == 130
 
 
 def test_looking_through_a_big_log_is_interrupted_at_once(logs: Path) -> None:
@@ -302,7 +302,7 @@ def test_looking_through_a_big_log_is_interrupted_at_once(logs: Path) -> None:
     with started(*PROGRAM, "logs", "app", "--grep", "needle", "-n", "100000000") as process:
         assert read_some(process, 7) == "needle\n"
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=10)
+        _out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "Interrupted.\n")
 
 
@@ -313,7 +313,8 @@ def test_the_end_of_a_huge_log_is_there_at_once(logs: Path) -> None:
         stream.truncate(10**9)
         stream.seek(0, os.SEEK_END)
         stream.write(b"\n" + b"".join(b"line %d\n" % number for number in range(5000)))
-    begun = time.monotonic()
-    result = run("logs", "app", "-n", "2")
-    assert result.stdout == "line 4998\nline 4999\n"
-    assert time.monotonic() - begun < 5
+
+    def print_its_end() -> None:
+        assert run("logs", "app", "-n", "2").stdout == "line 4998\nline 4999\n"
+
+    assert seconds_computed(print_its_end) < 5

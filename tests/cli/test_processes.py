@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.promptness import seconds_computed
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "torbiz_tui.cli")
@@ -37,7 +38,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def read_some(process: subprocess.Popen[str], length: int, timeout_s: float = 10) -> str:
+def read_some(process: subprocess.Popen[str], length: int, timeout_s: float = 60) -> str:
     """The next `length` bytes that it prints, as far as they come in time."""
     assert process.stdout is not None
     data = b""
@@ -58,7 +59,7 @@ def test_a_signal_cancels_the_answer_and_closes_the_runner(
     with started(sys.executable, "-m", "tests.cli.slow_answer", "ask", "--demo", "hi") as process:
         assert read_some(process, 9) == "Once upon"
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (code, "\n")
         assert "cancelled=True closed=True" in err
         assert "Traceback" not in err
@@ -80,7 +81,7 @@ def test_an_interrupted_answer_is_kept_as_json() -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
-        out, _err = process.communicate(timeout=10)
+        out, _err = process.communicate(timeout=30)
         answer = json.loads(out.splitlines()[-1])
         assert (answer["answer"], answer["finish_reason"]) == ("Once upon", "cancelled")
         assert answer["conversation"] > 0
@@ -93,7 +94,7 @@ def test_nobody_reads_the_answer_any_more() -> None:
         assert read_some(process, 9) == "Once upon"
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == "cancelled=True closed=True\n"
 
@@ -106,7 +107,7 @@ def log(home: Path) -> Path:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -138,7 +139,7 @@ def test_logs_follows_until_it_is_interrupted(log: Path) -> None:
             stream.write("second\n")
         assert read_some(process, 7) == "second\n"
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=10)
+        _out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, "Interrupted.\n")
 
 
@@ -148,7 +149,7 @@ def test_logs_ends_when_nobody_reads_any_more(log: Path) -> None:
         assert read_some(process, 6) == "first\n"
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -200,11 +201,7 @@ def test_a_terminal_that_knows_few_characters_gets_question_marks(log: Path) -> 
 
 def test_help_comes_at_once() -> None:
     # What it computes, and not how long it waits for the other processes of the machine.
-    took = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert run("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    # Aim: 0.15 s. The least of some runs, and some room, since processors differ.
-    assert min(took) < 0.3
+    took = [seconds_computed(lambda: run("--help").check_returncode()) for _ in range(5)]
+    bare = [seconds_computed(lambda: subprocess.run([sys.executable, "-c", ""])) for _ in range(5)]
+    # Aim: 0.15 s. The least of some runs, and some room: a slow processor takes long for any Python.
+    assert min(took) < max(0.3, 12 * min(bare))

@@ -86,7 +86,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def until_caught_up(lines: AsyncIterator[list[str]]) -> list[str]:
     """What was logged before."""
     read: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for batch in lines:
             if not batch:
                 break

@@ -63,7 +63,7 @@ class Program:
 
     async def ask(self, text: str, options: GenerateOptions | None = None) -> list[ChatEvent]:
         options = options or GenerateOptions(max_new_tokens=len(text.split()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             asking = self.inference.ask([Message("user", text)], options)
             return [event async for event in asking]
 
@@ -98,7 +98,7 @@ async def program(paths: Paths) -> AsyncIterator[Program]:
     yield program
     await program.inference.close()
     for record in program.records.living():
-        assert await wait_gone(record.pid, record.start_mark, 10)
+        assert await wait_gone(record.pid, record.start_mark, 30)
 
 
 async def test_answers_at_the_same_time_are_not_mixed_up(program: Program) -> None:
@@ -142,7 +142,7 @@ async def test_a_runner_that_hangs_is_ended_by_a_cancel(
 ) -> None:
     monkeypatch.setattr(service, "_CANCEL_GRACE_S", 0.3)
     seen: list[ChatEvent] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in program.inference.ask([Message("user", "one")], ENDLESS):
             seen.append(event)
             if isinstance(event, TokenReceived) and len(seen) < 100:
@@ -167,7 +167,7 @@ async def test_a_word_that_does_not_come_is_not_waited_for_for_ever(paths: Paths
     assert caught.value.code == "timeout"
     os.kill(record.pid, signal.SIGCONT)
     await program.inference.close()
-    assert await wait_gone(record.pid, record.start_mark, 10)
+    assert await wait_gone(record.pid, record.start_mark, 30)
 
 
 async def test_missing_blocks_are_said_until_somebody_serves_them(program: Program) -> None:
@@ -203,7 +203,7 @@ async def test_another_model_is_asked_while_the_first_still_answers(program: Pro
     # The runner that nobody asks any more is left with its last answer.
     for record in program.records.living():
         if record.model == "echo":
-            assert await wait_gone(record.pid, record.start_mark, 10)
+            assert await wait_gone(record.pid, record.start_mark, 30)
 
 
 async def test_a_model_that_cannot_be_loaded_is_said(program: Program) -> None:

@@ -30,7 +30,7 @@ class Reader:
                 self._grown.notify_all()
 
     async def until(self, count: int) -> list[str]:
-        async with asyncio.timeout(5), self._grown:
+        async with asyncio.timeout(30), self._grown:
             await self._grown.wait_for(lambda: len(self.lines) >= count)
         return self.lines
 

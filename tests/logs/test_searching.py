@@ -126,11 +126,11 @@ def test_an_expression_that_takes_for_ever_is_given_up_and_named(
     search.problem = None
     search.start_count()
     while search.problem is None:
-        assert told.acquire(timeout=10)
+        assert told.acquire(timeout=30)
     assert Query(pattern, regex=True).spans(line) == []
     view = FilteredView(series, Filter(text=pattern, regex=True), on_change=told.release)
     while not view.complete:
-        assert told.acquire(timeout=10)
+        assert told.acquire(timeout=30)
     assert view.problem is not None
     assert view.problem.code == "slow_pattern"
     view.close()
@@ -156,7 +156,7 @@ def test_matches_are_counted_and_ranked_as_they_come(tmp_path: Path) -> None:
     search = Search(view, Query("needle"), told.release)
     search.start_count()
     while not search.complete:
-        assert told.acquire(timeout=10)
+        assert told.acquire(timeout=30)
     assert search.matches == 2
     second = view.lines(2, 1)[0]
     assert search.rank(second) == 2
@@ -166,14 +166,14 @@ def test_matches_are_counted_and_ranked_as_they_come(tmp_path: Path) -> None:
     view.look()
     search.look()
     while search.matches < 4:
-        assert told.acquire(timeout=10)
+        assert told.acquire(timeout=30)
     assert search.rank(view.lines(4, 1)[0]) == 4
     file.rename(tmp_path / "a.log.1")
     file.write_bytes(b"needle 5\n")
     view.look()
     search.look()
     while search.matches < 5:
-        assert told.acquire(timeout=10)
+        assert told.acquire(timeout=30)
     search.close()
 
 

@@ -50,7 +50,7 @@ async def test_a_change_is_told(tmp_path: Path, change: Change) -> None:
     file.write_bytes(b"one\n")
     with changes(file) as told:
         change(file)
-        assert await told.wait(10)
+        assert await told.wait(30)
 
 
 @pytest.mark.usefixtures("way")
@@ -61,13 +61,13 @@ async def test_files_that_come_and_links_that_turn(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "one" / "a.log")
     with changes(tmp_path / "later.log", tmp_path / "link") as told:
         (tmp_path / "later.log").write_bytes(b"here\n")
-        assert await told.wait(10)
+        assert await told.wait(30)
         with (tmp_path / "one" / "a.log").open("ab") as stream:
             stream.write(b"more\n")
-        assert await told.wait(10)
+        assert await told.wait(30)
         (tmp_path / "new").symlink_to(tmp_path / "two" / "a.log")
         (tmp_path / "new").replace(tmp_path / "link")
-        assert await told.wait(10)
+        assert await told.wait(30)
 
 
 async def test_nothing_is_told_of_other_files_or_afterwards(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Told:
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait for it, as long as something new is told."""
         while not reached():
-            assert self._told.acquire(timeout=10), "nothing more was told"
+            assert self._told.acquire(timeout=30), "nothing more was told"
 
 
 def shown(view: LineView) -> list[str]:

@@ -52,7 +52,7 @@ def states(plan: SetupPlan) -> dict[str, StepState]:
 async def until(plan: SetupPlan, step_id: str, state: StepState) -> None:
     with plan.subscribe() as events:
         changes = aiter(events)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while states(plan)[step_id] is not state:
                 await anext(changes)
 
@@ -90,7 +90,7 @@ async def test_independent_branches_run_at_once() -> None:
     second.may_finish.clear()
     plan = SetupPlan([first, second])
     running = asyncio.create_task(plan.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await first.applying.wait()
         await second.applying.wait()
     first.may_finish.set()
@@ -238,7 +238,7 @@ async def test_a_run_asked_for_half_way_through_the_first_check_reaches_every_st
     slow.may_answer.set()
     await until(plan, "b", StepState.READY)
     quick.may_answer.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(checking, running)
     assert states(plan)["c"] is StepState.READY
     assert after.applied == 1

@@ -106,7 +106,7 @@ async def test_a_log_that_cannot_be_read_is_told_and_read_later(
     with held.subscribe() as changes:
         states = aiter(changes)
         await watch.begin(RECORD)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not held.now.lost:
                 await anext(states)
             assert held.now.lost == "The server cannot be followed (Input/output error)."

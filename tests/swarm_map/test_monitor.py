@@ -93,7 +93,7 @@ async def first_events(
         cast(EnvironmentDriver, driver), Paths(home), config or demo_config(home), find_peers
     )
     events: list[SwarmEvent] = []
-    async with aclosing(watched.watch(model)) as received, asyncio.timeout(10):
+    async with aclosing(watched.watch(model)) as received, asyncio.timeout(30):
         async for event in received:
             events.append(event)
             if len(events) == count:

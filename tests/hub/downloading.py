@@ -14,7 +14,7 @@ from tests.hub.hub_server import HubServer
 from tests.runner_scripts.runner_process import SCRIPTS, runner_environment
 
 Event = dict[str, Any]
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 FIRST_TWO = ("model.layers.0.", "model.layers.1.")
 
 

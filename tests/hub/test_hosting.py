@@ -73,7 +73,7 @@ def test_a_gated_model_ends_the_start_at_once(
 ) -> None:
     hub.add(HubModel("acme/gated", model_folder, gated=True))
     server = servers.start("acme/gated", monkeypatch=monkeypatch)
-    assert server.wait(60) == 1
+    assert server.wait(180) == 1
     server.wait_log("Download failed (token_missing): acme/gated is a gated model")
     assert not any("retry" in line for line in server.log)
 
@@ -84,7 +84,7 @@ def test_a_file_that_fails_ends_the_start_and_is_not_retried_for_ever(
     for number in range(1, 5):
         hub.trouble.corrupted[f"model-0000{number}-of-00004.safetensors"] = 9
     server = servers.start(MODEL, "--blocks", "2", monkeypatch=monkeypatch)
-    assert server.wait(90) == 1
+    assert server.wait(180) == 1
     server.wait_log("Download failed (download_corrupted): ")
     assert not any("Traceback" in line for line in server.log)
 
@@ -93,5 +93,5 @@ def test_pickled_weights_of_a_folder_are_refused_too(
     servers: HubServerProcess, pickled_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = servers.start(str(pickled_folder), monkeypatch=monkeypatch)
-    assert server.wait(60) == 1
+    assert server.wait(180) == 1
     server.wait_log("Download failed (pickled_weights): ")

@@ -18,7 +18,8 @@ import psutil
 from tests.ports import free_port
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "runner_scripts"
-START_TIMEOUT_S = 60.0
+# A server that four others are started beside takes six times as long as alone.
+START_TIMEOUT_S = 120.0
 
 Event = dict[str, Any]
 
@@ -155,7 +156,7 @@ class RunnerProcess:
         process = psutil.Process(self.process.pid)
         return [process, *process.children(recursive=True)]
 
-    def wait(self, timeout_s: float = 10.0) -> int:
+    def wait(self, timeout_s: float = 30.0) -> int:
         """Wait for the end, and for the last lines."""
         code = self.process.wait(timeout_s)
         for reader in self._readers:
@@ -212,7 +213,7 @@ class ServerProcess(RunnerProcess):
         return found[1]
 
 
-def gone(processes: list[psutil.Process], timeout_s: float = 5.0) -> list[psutil.Process]:
+def gone(processes: list[psutil.Process], timeout_s: float = 20.0) -> list[psutil.Process]:
     """Wait for processes to end, and return those that do not.
 
     A container's first process may never collect orphans: a zombie has ended.

@@ -59,7 +59,10 @@ def send(runner: RunnerProcess, messages: Any = None, **fields: Any) -> str:
 
 
 def reply_to(
-    runner: RunnerProcess, request_id: str, before: list[Event] | None = None, timeout_s: float = 60
+    runner: RunnerProcess,
+    request_id: str,
+    before: list[Event] | None = None,
+    timeout_s: float = 120,
 ) -> Reply:
     """Wait for the end of an answer; `before` are events of it that were taken already."""
     events = runner.until(

@@ -203,7 +203,7 @@ class TestLostServers:
         self, runner: RunnerProcess, tiny_model: TinyModel, swarm: Swarm
     ) -> None:
         joined = swarm.start("joined", "4:7")
-        runner.until(lambda event: event.get("stage") == "ready", timeout_s=40)
+        runner.until(lambda event: event.get("stage") == "ready")
         joined.wait_serving()
         reply = talk(runner, tiny_model.question, max_new_tokens=60)
         assert reply.text == tiny_model.answer

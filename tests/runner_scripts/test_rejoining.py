@@ -35,7 +35,7 @@ def test_a_warm_runner_finds_the_only_server_again(
         second = ServerProcess(
             petals_python, folder, "--new-swarm", "--identity", identity, "--host-maddr", place
         )
-        runner.until(lambda event: event.get("stage") == "ready", timeout_s=60)
+        runner.until(lambda event: event.get("stage") == "ready")
         assert talk(runner, tiny_model.question, max_new_tokens=60).text == tiny_model.answer
     finally:
         for process in (first, second, runner):

@@ -66,7 +66,7 @@ def test_doctor_and_ask_from_another_folder(program: Path, demo_home: Path, tmp_
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=180,
             stdin=subprocess.DEVNULL,
         )
 

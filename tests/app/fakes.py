@@ -128,7 +128,9 @@ class FakeSharing:
             raise self.error
         return changed(SPEC, model=request.model, port=request.port)
 
-    async def check(self, request: ShareRequest, *, hub_token: str = "") -> ServerSpec:
+    async def check(
+        self, request: ShareRequest, *, hub_token: str = "", told: object = None
+    ) -> ServerSpec:
         return await self.plan(request, hub_token=hub_token)
 
     async def command_text(

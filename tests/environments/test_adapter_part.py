@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import zipfile
@@ -19,8 +20,10 @@ from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.refusals import START_STOPPED
 from torbiz_tui.sharing.request import ShareRequest, make_spec
 from torbiz_tui.sharing.service import SharingService
+from torbiz_tui.sharing.state import Phase
 
 
 @pytest.fixture
@@ -40,10 +43,11 @@ def wheelhouse(folder: Path) -> Path:
     about = "peft-0.5.0.dist-info"
     with zipfile.ZipFile(folder / "peft-0.5.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("peft/__init__.py", "")
+        wheel.writestr("peft/tuners.py", "# 1")
         wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: peft\nVersion: 0.5.0\n")
         tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         wheel.writestr(f"{about}/WHEEL", tag)
-        wheel.writestr(f"{about}/RECORD", "")
+        wheel.writestr(f"{about}/RECORD", "peft/__init__.py,,0\npeft/tuners.py,,3\n")
     return folder
 
 
@@ -54,6 +58,62 @@ async def test_it_is_installed_from_the_configured_sources_once(
     await ensure_adapter_part(paths, config)
     assert list(paths.env.glob("lib/python3.*/site-packages/peft/__init__.py"))
     await ensure_adapter_part(paths, PetalsConfig())
+
+
+@pytest.mark.parametrize("left", ["no file", "half a file", "no list"])
+async def test_what_a_kill_has_left_is_mended(paths: Paths, tmp_path: Path, left: str) -> None:
+    config = PetalsConfig(find_links=(str(wheelhouse(tmp_path / "wheels")),))
+    await ensure_adapter_part(paths, config)
+    (file,) = paths.env.glob("lib/python3.*/site-packages/peft/tuners.py")
+    if left == "no list":
+        (file.parents[1] / "peft-0.5.0.dist-info/RECORD").unlink()
+    file.unlink()
+    if left == "half a file":
+        file.write_text("#")
+    with pytest.raises(TorbizError, match="could not be installed"):
+        await ensure_adapter_part(paths, PetalsConfig())
+    assert not list(paths.env.glob("lib/python3.*/site-packages/peft*"))
+    await ensure_adapter_part(paths, config)
+    assert file.read_text() == "# 1"
+
+
+async def test_it_is_a_stage_of_the_start_that_a_stop_ends_at_once(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_OFFLINE")
+    asked = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()  # until uv is gone
+        writer.close()
+
+    index = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{index.sockets[0].getsockname()[1]}/simple"
+    config = Config(environment="native", petals=PetalsConfig(index_url=url))
+    driver = NativeDriver(paths, config)
+    monkeypatch.setattr(driver.stack, "require_ready", lambda: None)
+    sharing = SharingService(driver, paths, config)
+
+    async def plan(request: ShareRequest, *_: object, **__: object) -> ServerSpec:
+        return make_spec(request, demo_info())
+
+    monkeypatch.setattr(sharing, "plan", plan)
+    request = ShareRequest("torbiz-demo", new_swarm=True, petals_options=("adapters=a/b",))
+    starting = asyncio.create_task(sharing.start(request))
+    async with asyncio.timeout(60), index:
+        await asked.wait()
+        assert sharing.state.stage_text.startswith("Installing what adapters need")
+        assert not sharing.state.active
+        assert await sharing.stop() is None
+        with pytest.raises(TorbizError, match="The start was stopped") as stopped:
+            await starting
+    assert stopped.value.code == START_STOPPED
+    assert sharing.state.phase is Phase.STOPPED
+    assert sharing.state.events[-1].text == "The start was stopped"
+    assert not list(paths.env.glob("lib/python3.*/site-packages/peft*"))
+    with FileLock(paths.run / "setup.lock", timeout=0):
+        await sharing.close()
 
 
 async def test_a_server_is_prepared_before_another_one_is_stopped(

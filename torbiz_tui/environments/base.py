@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from torbiz_tui.setup.step import Step
+from torbiz_tui.setup.step import Reporter, Step
 
 if TYPE_CHECKING:
     from torbiz_tui.config import ShareConfig
@@ -242,10 +242,11 @@ class EnvironmentDriver(ABC):
         """
         return None
 
-    async def prepare_server(self, spec: ServerSpec) -> None:  # noqa: B027 (few need anything)
+    async def prepare_server(self, spec: ServerSpec, report: Reporter) -> None:  # noqa: B027 (few need anything)
         """Bring what this server needs besides what Setup brings, while another one may run.
 
-        Raises TorbizError when it cannot be had.
+        It reports only where something has to be brought; cancelling ends it at once, and leaves
+        nothing half done. Raises TorbizError when it cannot be had.
         """
 
     @abstractmethod

@@ -56,7 +56,7 @@ from torbiz_tui.logs.following import follow
 from torbiz_tui.logs.run_start import begin_run, run_follower
 from torbiz_tui.logs.writing import MAX_BYTES, logger, rotate
 from torbiz_tui.paths import Paths, runner_scripts, write_json
-from torbiz_tui.setup.step import Step
+from torbiz_tui.setup.step import SILENT, Reporter, Step
 
 if TYPE_CHECKING:
     import psutil
@@ -94,10 +94,10 @@ class NativeDriver(EnvironmentDriver):
 
         return native_steps(self._paths, self._config, self.stack, self.spawn)
 
-    async def prepare_server(self, spec: ServerSpec) -> None:
+    async def prepare_server(self, spec: ServerSpec, report: Reporter) -> None:
         self.stack.require_ready()
         if needs_adapters(spec):
-            await ensure_adapter_part(self._paths, self._config.petals)
+            await ensure_adapter_part(self._paths, self._config.petals, report)
 
     async def start_server(
         self,
@@ -106,7 +106,7 @@ class NativeDriver(EnvironmentDriver):
         *,
         replace: bool = False,  # noqa: ARG002 (nothing but ours can stand in the way)
     ) -> NativeRecord:
-        await self.prepare_server(spec)
+        await self.prepare_server(spec, SILENT)
         with share_lock(self._paths):
             return await self._start_locked(spec, secrets)
 

@@ -77,10 +77,11 @@ class RestartingScreen(StartingScreen):
         sharing = self.services.sharing
         try:
             request = await self.placed(request)
-            await sharing.check(request, hub_token=self.form.hub_token)
+            await sharing.check(request, hub_token=self.form.hub_token, told=self.notice.show_text)
         except TorbizError as error:
             self.refused(error)
             return
+        self.notice.close()
         if not (self.is_current and self.form.display):
             # Who has left meanwhile does not wait for a question.
             return

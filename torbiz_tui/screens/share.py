@@ -17,7 +17,7 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.screens.base import as_torbiz_error
 from torbiz_tui.screens.question import QuestionScreen
 from torbiz_tui.screens.restarting import RestartingScreen
-from torbiz_tui.sharing.state import Phase
+from torbiz_tui.sharing.state import Phase, Stage
 from torbiz_tui.widgets import keys
 from torbiz_tui.widgets.share_form import ShareForm
 from torbiz_tui.widgets.sharing_panel import SharingPanel
@@ -132,7 +132,7 @@ class ShareScreen(RestartingScreen):
 
     def _tick(self) -> None:
         state = self.services.sharing.state
-        if self.is_current and state.active:
+        if self.is_current and (state.active or state.stage is Stage.PREPARING):
             self.query_one(SharingPanel).show(state)
 
     # Asked for elsewhere
@@ -285,12 +285,13 @@ class ShareScreen(RestartingScreen):
         """Offer what the state allows."""
         state = self.services.sharing.state
         form_shown = self._form_shown
+        preparing = state.stage is Stage.PREPARING
         offered = {
             "start": form_shown,
             "stop": state.phase in (Phase.STARTING, Phase.SERVING) or state.draining,
             "copy_invite": bool(state.addresses) and state.active,
             "retry": state.phase is Phase.FAILED and not form_shown,
-            "edit": not form_shown and state.phase is not Phase.STOPPING,
+            "edit": not form_shown and state.phase is not Phase.STOPPING and not preparing,
             "more": form_shown,
             "choose_model": form_shown,
             "show_logs": not form_shown,

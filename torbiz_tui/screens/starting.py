@@ -11,7 +11,8 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.pickled_weights import PICKLED, pickled_question
 from torbiz_tui.screens.preparing import PreparingScreen
 from torbiz_tui.screens.question import QuestionScreen
-from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN
+from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN, START_STOPPED
+from torbiz_tui.sharing.state import Stage
 
 if TYPE_CHECKING:
     from torbiz_tui.assembly import Services
@@ -59,11 +60,17 @@ class StartingScreen(PreparingScreen):
                 self._ask_to_replace(request, error)
             elif error.code == DOES_NOT_FIT:
                 self._ask_to_share_anyway(request, error)
-            else:
+            elif error.code != START_STOPPED:  # who has stopped it sees that
                 self.refused(error)
         finally:
             self.starting = False
             self.form.set_starting(starting=False)
+
+    def would_lose(self) -> list[str]:
+        """A start for which something is being installed still: it needs this program."""
+        if self.services.sharing.state.stage is not Stage.PREPARING:
+            return super().would_lose()
+        return [*super().would_lose(), "A server is being started; leaving now ends that."]
 
     def refused(self, error: TorbizError) -> None:
         """Say it at its field where it has one that can be seen."""

@@ -57,6 +57,10 @@ class Reporter:
     output: Callable[[str], None]
 
 
+SILENT = Reporter(progress=lambda _fraction, _text: None, output=lambda _line: None)
+"""For who tells nobody."""
+
+
 class Step(ABC):
     """One step of the setup.
 

@@ -1,4 +1,5 @@
-"""The refusals of a start that a person may overrule: the codes of their errors."""
+"""The codes of starts that have not been made: what a person may overrule, and what one has stopped."""
 
 NAME_TAKEN = "container_name_taken"
 DOES_NOT_FIT = "does_not_fit"
+START_STOPPED = "start_stopped"

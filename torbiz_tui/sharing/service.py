@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from torbiz_tui.sharing.draining import drain
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.hub_token import secrets_for_server
 from torbiz_tui.sharing.parting import parting
+from torbiz_tui.sharing.preparing import Preparations, ignored
 from torbiz_tui.sharing.remembering import friends_of
 from torbiz_tui.sharing.state import Phase, SharingState
 from torbiz_tui.sharing.watching import ServerWatch
@@ -45,6 +47,7 @@ class SharingService:
         self._looking: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
         self._stop_now = asyncio.Event()
+        self._preparations = Preparations(driver)
 
     @property
     def state(self) -> SharingState:
@@ -130,10 +133,12 @@ class SharingService:
         """Check the request and launch the server; its progress is in the state.
 
         `replace` removes a foreign container that has the name; `hub_token` goes before a token of
-        the environment. Raises as `plan` does, and TorbizError when it cannot be started.
+        the environment. Raises as `plan` does, and TorbizError when it cannot be started, or was
+        stopped before there was a server (`start_stopped`).
         """
         async with self._busy:
             spec = await self.plan(request, hub_token=hub_token)
+            await self._preparations.for_start(spec, self._held)
             if request.allow_pickled:
                 await asyncio.to_thread(AllowedPickles(self._paths).allow, spec.source)
             friends = await asyncio.to_thread(friends_of, spec, self._paths)
@@ -193,13 +198,15 @@ class SharingService:
         spec = make_spec(changed(request, blocks=chosen.blocks), model)
         return changed(spec, fit_note=chosen.note, fit_warning=chosen.warning)
 
-    async def check(self, request: ShareRequest, *, hub_token: str = "") -> ServerSpec:
-        """What would be started, once all that it needs besides is there.
+    async def check(
+        self, request: ShareRequest, *, hub_token: str = "", told: Callable[[str], None] = ignored
+    ) -> ServerSpec:
+        """What would be started, once all that it needs besides is there; `told` how that goes.
 
-        Raises as `plan` does, and TorbizError when something cannot be had.
+        Raises as `plan` does, and TorbizError when something cannot be had, or was stopped.
         """
         spec = await self.plan(request, hub_token=hub_token)
-        await self._driver.prepare_server(spec)
+        await self._preparations.run(spec, told)
         return spec
 
     async def wait_serving(self, timeout_s: float | None = None) -> SharingState:
@@ -240,6 +247,7 @@ class SharingService:
         stop that waits for it. Raises TorbizError when nobody can tell or stop it (an engine that
         does not answer).
         """
+        self._preparations.stop()
         if now:
             self._stop_now.set()
         async with self._busy:

@@ -30,6 +30,7 @@ class Phase(StrEnum):
 class Stage(StrEnum):
     """The stages of a start, in order."""
 
+    PREPARING = "preparing"
     LAUNCHING = "launching"
     DOWNLOADING = "downloading"
     CONNECTING = "connecting"
@@ -41,6 +42,7 @@ class Stage(StrEnum):
 
 
 STAGE_TITLES = {
+    Stage.PREPARING: "Installing what adapters need",
     Stage.LAUNCHING: "Starting Petals",
     Stage.DOWNLOADING: "Downloading",
     Stage.CONNECTING: "Connecting to the swarm",
@@ -76,6 +78,7 @@ class SharingEvent:
 class SharingState:
     """One moment of the hosted server.
 
+    `preparing` is what is being done before there is a server, in the stage of that name.
     `blocks` is the range served, end excluded. `download` is how the download of them went in this
     run, None where there was none. `addresses` are the multiaddrs to invite others
     with, `peers_seen` those of other peers that the server knows. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
@@ -91,6 +94,7 @@ class SharingState:
 
     phase: Phase = Phase.STOPPED
     stage: Stage | None = None
+    preparing: str = ""
     spec: ServerSpec | None = None
     pid: int | None = None
     container: str | None = None
@@ -125,7 +129,8 @@ class SharingState:
     @property
     def active(self) -> bool:
         """Whether a server process is there."""
-        return self.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPING)
+        going_on = self.phase in (Phase.STARTING, Phase.SERVING, Phase.STOPPING)
+        return going_on and self.stage is not Stage.PREPARING
 
     @property
     def problem(self) -> Explanation | None:
@@ -158,6 +163,8 @@ class SharingState:
             at = time.strftime("%H:%M:%S", time.localtime(self.restart_at))
             return f"Crashed; starting again at {at}"
         title = STAGE_TITLES[self.stage]
+        if self.stage is Stage.PREPARING and self.preparing:
+            return f"{title}: {self.preparing}"
         if self.stage is Stage.DOWNLOADING and self.download is not None:
             return f"{title}: {self.download.text}"
         if self.stage is Stage.LOADING and self.blocks is not None:

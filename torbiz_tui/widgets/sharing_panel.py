@@ -22,6 +22,7 @@ _LOG_LINES_SHOWN = 6
 _BAR_WIDTH = 16
 _USUAL_WIDTH = 76
 _HIGH_ENOUGH = 30
+_TOLD_WITH_MORE = (Stage.PREPARING, Stage.DOWNLOADING)
 
 
 class SharingPanel(VerticalScroll, can_focus=True):
@@ -65,7 +66,8 @@ class SharingPanel(VerticalScroll, can_focus=True):
         stop.disabled = state.phase is Phase.STOPPING and not state.draining
         stop.label = "Stop now (x)" if state.draining else "Stop sharing (x)"
         self.query_one("#retry").set_class(not failed, "-hidden")
-        self.query_one("#edit").set_class(state.phase is Phase.STOPPING, "-hidden")
+        fixed = state.phase is Phase.STOPPING or state.stage is Stage.PREPARING
+        self.query_one("#edit").set_class(fixed, "-hidden")
         width = self.scrollable_content_region.width or _USUAL_WIDTH
         low = self.app.size.height < _HIGH_ENOUGH
         self.set_class(low, "-low")
@@ -100,13 +102,15 @@ def _starting(state: SharingState, name: str) -> Content:
     # Most models are there already, or are local ones.
     downloads = state.download is not None
     stages = [stage for stage in Stage if downloads or stage is not Stage.DOWNLOADING]
+    if state.stage is not Stage.PREPARING:
+        stages.remove(Stage.PREPARING)
     current = stages.index(state.stage) if state.stage is not None else 0
     for index, stage in enumerate(stages):
         title = STAGE_TITLES[stage]
         if index < current:
             parts += ["\n", ("✓ ", "$text-success"), title]
         elif index == current:
-            if state.restart_at is not None or stage is Stage.DOWNLOADING:
+            if state.restart_at is not None or stage in _TOLD_WITH_MORE:
                 title = state.stage_text
             parts += ["\n", (f"▸ {title}", "bold $text-accent")]
             if stage is Stage.LOADING and state.blocks is not None:

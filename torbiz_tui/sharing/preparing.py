@@ -1,0 +1,89 @@
+"""What has to be brought before a server can start: told as a stage, and ended by a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from torbiz_tui.environments.base import EnvironmentDriver, ServerSpec
+from torbiz_tui.errors import TorbizError
+from torbiz_tui.logs.sanitizing import sanitize_line
+from torbiz_tui.logs.writing import logger
+from torbiz_tui.setup.step import Reporter
+from torbiz_tui.sharing.holding import HeldState
+from torbiz_tui.sharing.refusals import START_STOPPED
+from torbiz_tui.sharing.state import STAGE_TITLES, Phase, SharingEvent, SharingState, Stage
+
+_STOPPED = "The start was stopped"
+
+
+def ignored(_text: str) -> None:
+    """For who does not tell it."""
+
+
+class Preparations:
+    """Those that are going on; most servers need none."""
+
+    def __init__(self, driver: EnvironmentDriver) -> None:
+        self._driver = driver
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def for_start(self, spec: ServerSpec, held: HeldState) -> None:
+        """Bring what the server needs, as the first stage of its start.
+
+        Raises TorbizError when that fails or is stopped (`start_stopped`); the state is then that
+        of nothing that runs.
+        """
+
+        def tell(text: str) -> None:
+            held.set(
+                SharingState(
+                    phase=Phase.STARTING,
+                    stage=Stage.PREPARING,
+                    preparing=text,
+                    spec=spec,
+                    started_at=begun,
+                )
+            )
+
+        begun = time.time()
+        try:
+            await self._run(spec, tell)
+        except BaseException as error:
+            if held.now.stage is Stage.PREPARING:
+                stopped = isinstance(error, TorbizError) and error.code == START_STOPPED
+                events = (SharingEvent(time.time(), _STOPPED),) if stopped else ()
+                held.set(SharingState(events=events))
+            raise
+
+    async def run(self, spec: ServerSpec, told: Callable[[str], None]) -> None:
+        """Bring what the server needs, while another one may run; `told` gets how that goes.
+
+        Raises TorbizError when it fails or is stopped.
+        """
+        title = STAGE_TITLES[Stage.PREPARING]
+        await self._run(spec, lambda text: told(f"{title}: {text}" if text else f"{title} …"))
+
+    def stop(self) -> None:
+        """End all of them at once."""
+        for task in self._running:
+            task.cancel()
+
+    async def _run(self, spec: ServerSpec, tell: Callable[[str], None]) -> None:
+        log = logger("setup")
+        report = Reporter(
+            progress=lambda _fraction, text: tell(sanitize_line(text)),
+            output=lambda line: log.info("%s", line),
+        )
+        task = asyncio.create_task(self._driver.prepare_server(spec, report), name="prepare")
+        self._running.add(task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            here = asyncio.current_task()
+            if here is not None and here.cancelling():
+                raise
+            raise TorbizError(f"{_STOPPED}.", code=START_STOPPED) from None
+        finally:
+            self._running.discard(task)

@@ -274,7 +274,8 @@ def _peer_finder(config: Config, sharing: SharingService, paths: Paths) -> FindP
         spec = state.spec
         if spec is not None and _same_model(model, spec.source):
             private = spec.new_swarm or spec.initial_peers
-            if private and state.phase is Phase.SERVING and state.addresses:
+            serves = state.phase is Phase.SERVING and not state.paused
+            if private and serves and state.addresses:
                 return _dialable(state.addresses) or tuple(spec.initial_peers)
             if private and (others := await others_of_swarm.answering(state)):
                 return others

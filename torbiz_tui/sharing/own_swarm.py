@@ -45,17 +45,20 @@ def _answering(state: SharingState, paths: Paths) -> tuple[str, ...]:
 
 def comes_by_itself(state: SharingState) -> bool:
     """Whether waiting is all that is needed until the server serves."""
-    return state.phase is Phase.STARTING and not state.pauses
+    return state.phase is Phase.STARTING and not state.pauses and not state.paused
 
 
 def not_serving_yet(name: str, state: SharingState) -> NotServedError:
     """The error for a model that the hosted server will serve, and that nobody else does."""
-    stopping = state.phase is Phase.STOPPING
+    why = f"{state.stage_text}."
+    remedy = "Wait until it serves; Share (F2) and `torbiz-tui status` say how far it is."
+    if state.phase is Phase.STOPPING:
+        why, remedy = "It is being stopped.", "Start it again once it has stopped (F2)."
+    elif state.paused:
+        why, remedy = "It is frozen from outside.", "Share (F2) says how to let it go on."
     return NotServedError(
         f"The server of this machine does not serve {name} now.",
-        why="It is being stopped." if stopping else f"{state.stage_text}.",
-        remedy="Start it again once it has stopped (F2)."
-        if stopping
-        else "Wait until it serves; Share (F2) and `torbiz-tui status` say how far it is.",
+        why=why,
+        remedy=remedy,
         code=NOT_SERVING_YET,
     )

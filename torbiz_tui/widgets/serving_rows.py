@@ -74,7 +74,8 @@ def _served(state: SharingState, room: int) -> Iterator[Row]:
     if served is None:
         yield "Requests", [requests], _NOTHING
         return
-    yield "Speed", [f"{served.rate:,.1f} tokens/s"], sparkline(state.histories.tokens, room)
+    rate = 0.0 if state.paused else served.rate
+    yield "Speed", [f"{rate:,.1f} tokens/s"], sparkline(state.histories.tokens, room)
     done = f"{served.prompt_tokens:,} of prompts, {served.generated_tokens:,} generated"
     yield "Tokens", [done], _NOTHING
     named = [f"…{name}" for name in served.client_names]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ import pytest
 from tests.promptness import require_prompt
 
 from .conftest import TinyModel, start_chat
-from .runner_process import START_TIMEOUT_S, Event, RunnerProcess, ServerProcess, gone
+from .runner_process import SCRIPTS, START_TIMEOUT_S, Event, RunnerProcess, ServerProcess, gone
 from .socket_client import SocketClient
 
 SCRIPTED = str(Path(__file__).with_name("scripted_runner.py"))
@@ -162,18 +164,24 @@ def test_a_second_start_on_the_same_socket_leaves_at_once(start: Start, path: Pa
     with SocketClient(path) as client:
         client.until_ready()
         second = start()
-        assert second.wait(5) == 0
+        assert second.wait() == 0
         assert second.log[-1].endswith(f"Another runner serves {path} already: leaving")
         client.ask("q", "still", max_new_tokens=1)
         assert client.until(is_end)[-1]["type"] == "done"
 
 
-def test_a_second_start_is_not_taken_for_the_first_connection(start: Start, path: Path) -> None:
+def test_a_second_start_is_not_taken_for_the_first_connection(
+    start: Start, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
     runner = start(linger="0")
     while not path.exists():
         assert runner.process.poll() is None
         time.sleep(0.01)
-    assert start().wait(5) == 0
+    # What it asks before it leaves.
+    assert importlib.import_module("socket_file").SocketFile(path).listen() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        runner.process.wait(0.5)
     with SocketClient(path) as client:
         client.until_ready()
 
@@ -269,17 +277,17 @@ def test_missing_blocks_are_told_at_once_until_somebody_serves_them(
 def test_a_place_where_it_cannot_listen_is_named(start: Start, path: Path) -> None:
     long = path.parent / ("x" * 100)
     refused = start("--listen", str(long))
-    assert refused.wait(5) == 2
+    assert refused.wait() == 2
     assert "at most 100 bytes" in refused.log[-1]
     path.parent.mkdir(mode=0o755)
     path.parent.chmod(0o755)
     refused = start()
-    assert refused.wait(5) == 1
+    assert refused.wait() == 1
     assert f"{path.parent} is open to others" in refused.log[-1]
     path.parent.chmod(0o700)
     path.write_text("mine", "utf-8")
     refused = start()
-    assert refused.wait(5) == 1
+    assert refused.wait() == 1
     assert "is there already and is not a socket" in refused.log[-1]
     assert path.read_text("utf-8") == "mine"
 

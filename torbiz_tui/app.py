@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ _LOOK_FOR_TERMINAL_S = 1.0
 _PRELOAD_AFTER_S = 1.0
 _LOOK_AGAIN_S = 2.0
 _ERROR_SHOWN_S = 20.0
+# A screen takes a third of a second; none must keep the others for ever.
+_OPENING_S = 5.0
 
 
 class TorbizApp(OrderedKeys):
@@ -239,6 +241,11 @@ class TorbizApp(OrderedKeys):
             # It says all that the message about the server says, and more.
             self.clear_notifications()
         await self.switch_mode(mode)
+        if isinstance(self.screen, ModeScreen):
+            # Textual does not wait for it, and the next key would go to a screen without a focus.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_OPENING_S):
+                    await self.screen.opened.wait()
 
     async def action_show_log(self, source: str) -> None:
         """Go to a log."""

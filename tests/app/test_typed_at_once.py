@@ -55,3 +55,13 @@ async def test_keys_go_on_when_the_widget_that_had_them_is_gone(services: FakeSe
         type_at_once(pilot.app, "f4", "f3", *"abc", "f10", "escape", *"def")
         field = pilot.app.screen.query_one(QuestionInput)
         await until(pilot, lambda: field.text == "abcdef", "typed in order")
+
+
+async def test_a_question_behind_the_key_that_opens_ask_first_is_whole(
+    services: FakeServices,
+) -> None:
+    async with app_of(services, "share").run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "Start sharing")
+        type_at_once(pilot.app, "f3", *"abc", "enter")
+        await until(pilot, lambda: services.inference.asked, "asked")
+    assert services.inference.asked[0] == [Message("user", "abc")]

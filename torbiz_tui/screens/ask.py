@@ -46,6 +46,7 @@ class AskScreen(TalkingScreen):
         "line above the field says which servers hold which blocks of the model."
     )
     CSS_PATH = "ask.tcss"
+    AUTO_FOCUS = "#question"
     BINDINGS = [*keys.ASK]
 
     def __init__(self, services: Services) -> None:

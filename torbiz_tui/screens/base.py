@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
@@ -46,6 +47,8 @@ class ModeScreen(Screen[None]):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self.services = services
+        self.opened = asyncio.Event()
+        """Set once it has asked for the focus that it begins with."""
 
     def compose(self) -> ComposeResult:
         """Header, the screen's own part, message, footer."""
@@ -59,8 +62,9 @@ class ModeScreen(Screen[None]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """Begin to watch the hosted server."""
+        """Begin to watch the hosted server; what a subclass does here has been done before."""
         self._watch_sharing()
+        self.opened.set()
 
     @property
     def notice(self) -> Notice:

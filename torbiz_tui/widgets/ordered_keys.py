@@ -49,7 +49,8 @@ class OrderedKeys(App[None]):
         self._turn += 1
         turn = self._waiting_for = self._turn
         # A widget that is busy or gone must not keep the keys for ever.
-        self._patience = self.set_timer(_PATIENCE_S, lambda: self._next(turn))
+        # Where the app itself was busy, the focus that the key asked for waits to be set as well.
+        self._patience = self.set_timer(_PATIENCE_S, lambda: self.call_later(self._next, turn))
         target = self.focused or self.screen
         try:
             await super().on_event(event)

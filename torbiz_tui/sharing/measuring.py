@@ -36,6 +36,9 @@ async def measure(
         state = held.now
         if state.active:
             rate = state.served.rate if state.served is not None else None
+            if state.paused and rate is not None:
+                # It says nothing more; what it said last does not go on.
+                rate = 0.0
             rates = traffic.rates(traffic_of(state, sample), time.monotonic())
             held.change(
                 resources=sample, gpu=use, histories=state.histories.grown(sample, rate, rates, use)

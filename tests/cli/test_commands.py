@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.fakes import Scene, ScriptedStep, serving
 from torbiz_tui.cli import main
+from torbiz_tui.download import Download
 from torbiz_tui.environments.base import ExitReport, ResourceSample
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.setup.step import CheckResult
@@ -237,6 +238,20 @@ def test_status_tells_what_is_served_and_to_whom(scene: Scene, capsys: Capture) 
     scene.state = replace(scene.state, phase=Phase.FAILED)
     assert main(["status", "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["clients"] is None
+
+
+def test_status_tells_of_a_crash_and_of_a_download(scene: Scene, capsys: Capture) -> None:
+    starting = replace(serving(), phase=Phase.STARTING, stage=Stage.LAUNCHING, restart_at=7.0)
+    scene.state = starting
+    assert main(["status", "--json"]) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["restart_at"], told["download"]) == (7.0, None)
+    download = Download(2, 5, 1, 3)
+    scene.state = replace(starting, stage=Stage.DOWNLOADING, restart_at=None, download=download)
+    assert main(["status", "--json"]) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["restart_at"], told["stage"]) == (None, "downloading")
+    assert told["download"] == {"done": 2, "total": 5, "rate": 1, "remaining_s": 3, "waiting": ""}
 
 
 def test_status_of_a_container(scene: Scene, capsys: Capture) -> None:

@@ -44,6 +44,14 @@ def test_how_it_ended_counts_more_than_what_it_said() -> None:
     assert "fewer blocks" in remedy
 
 
+def test_that_it_is_not_started_again_is_told() -> None:
+    line = "Nov 27 15:37:16.456 [ERROR] The server crashed (SIGKILL), 6 times within an hour: it is not started again"
+    report = ExitReport(code=None, signal="SIGKILL", last_lines=(line,))
+    failure, _remedy = explain_end(SharingState(serving_since=1.0), report)
+    assert "ended while serving, 6 times within an hour, so it is not started again." in failure
+    assert "SIGKILL" in failure
+
+
 def test_a_failed_download_is_told_with_its_own_remedy() -> None:
     lines = (
         "Nov 23 20:42:51.000 [ERROR] [run_petals_seeder.main:83] Download failed (model_gated):"

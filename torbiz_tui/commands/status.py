@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
@@ -13,7 +14,7 @@ from torbiz_tui.commands.output import disk_size, write_json, write_line
 from torbiz_tui.environments.chat_records import ChatRunnerRecord
 from torbiz_tui.errors import ExitCode
 from torbiz_tui.sharing.service import SharingService
-from torbiz_tui.sharing.state import Phase, SharingState
+from torbiz_tui.sharing.state import Phase, SharingState, Stage
 from torbiz_tui.sharing.when_served import pauses_at
 
 _MEASURING_S = 2.0
@@ -80,6 +81,10 @@ def as_json(
         "model": state.spec.model if state.spec is not None else None,
         "blocks": list(state.blocks) if state.blocks is not None else None,
         "blocks_loaded": state.blocks_loaded,
+        "download": asdict(state.download)
+        if state.stage is Stage.DOWNLOADING and state.download is not None
+        else None,
+        "restart_at": state.restart_at if state.active else None,
         "pid": state.pid if state.active else None,
         "container": state.container if state.active else None,
         "container_id": state.container_id if state.active else None,

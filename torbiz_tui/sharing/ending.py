@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from torbiz_tui.environments.base import ExitReport
 from torbiz_tui.sharing.downloads import download_failure
 from torbiz_tui.sharing.state import SharingState
 from torbiz_tui.troubleshooting.recognising import recognise
 from torbiz_tui.troubleshooting.symptom import Explanation, Place, Severity
+
+# The last line of `supervise_server.py` in `runner_scripts/`.
+_GIVEN_UP = re.compile(r"\), (\d{1,3}) times within an hour: it is not started again$")
 
 
 def known_end(state: SharingState, report: ExitReport) -> Explanation | None:
@@ -22,6 +28,8 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
     """What happened to a server that ended by itself, and what to do about it."""
     model = state.spec.model if state.spec is not None else "the model"
     was = "while serving" if state.serving_since is not None else "before it was serving"
+    if often := _crashes(report.last_lines):
+        was += f", {often} times within an hour, so it is not started again"
     if (failed := download_failure(report.last_lines)) is not None:
         failure = f"The server of {model} ended {was}. {failed.what} {failed.why}".rstrip()
         return failure, failed.remedy
@@ -51,3 +59,8 @@ def explain_end(state: SharingState, report: ExitReport) -> tuple[str, str]:
     elif report.signal == "SIGKILL" and state.container:
         remedy = "Somebody has killed it (`docker kill`, or the system): start it again."
     return f"The server of {model} ended {was}. {report.sentence()}", remedy
+
+
+def _crashes(lines: Sequence[str]) -> str:
+    """How often a server has crashed that is not started again for that; empty otherwise."""
+    return next((found[1] for line in lines if (found := _GIVEN_UP.search(line.rstrip()))), "")

@@ -157,7 +157,7 @@ class SwarmMonitor:
             yield Looking("importing", where, last)
             messages = process.messages()
             while (message := await _next(messages, period_s + _SILENCE_S)) is not None:
-                event = _read(message, info.name)
+                event = _read(message, info.name, public=peers is None)
                 if isinstance(event, Trouble) and message.get("fatal"):
                     raise event.error
                 if isinstance(event, Snapshot) and not event.alone:
@@ -203,7 +203,7 @@ async def _next(messages: AsyncIterator[dict[str, Any]], limit_s: float) -> dict
         ) from None
 
 
-def _read(message: Mapping[str, Any], model: str) -> SwarmEvent | None:
+def _read(message: Mapping[str, Any], model: str, *, public: bool) -> SwarmEvent | None:
     match message["type"]:
         case "status":
             stage = message.get("stage")
@@ -217,7 +217,11 @@ def _read(message: Mapping[str, Any], model: str) -> SwarmEvent | None:
         case "error":
             what = sanitize_line(str(message.get("message") or "The monitor reported an error."))
             code = sanitize_line(str(message.get("code") or "internal"))[:40]
-            return Trouble(TorbizError(what[:500], remedy=_REMEDIES.get(code, ""), code=code))
+            remedy = _REMEDIES.get(code, "")
+            if public and code == "connection_failed":
+                # Nobody has typed an address.
+                remedy = "Check the network of this machine."
+            return Trouble(TorbizError(what[:500], remedy=remedy, code=code))
     return None
 
 

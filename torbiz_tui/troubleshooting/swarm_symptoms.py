@@ -54,6 +54,20 @@ SWARM_SYMPTOMS = (
         source="runner_scripts/clock_check.py",
     ),
     Symptom(
+        id="public_swarm_unreachable",
+        title="The public swarm cannot be reached.",
+        patterns=(
+            "None of the initial peers answered (the public swarm's)",
+            "The swarm cannot be reached: no answer from the public swarm's peers",
+        ),
+        cause="This machine has no way to the Internet, a firewall lets nothing out, or the peers"
+        " that lead into the public swarm are all down.",
+        remedy="Check the network of this machine; or start a private swarm (`torbiz-tui share"
+        " --new-swarm`), which needs no public peer.",
+        places=_BOTH,
+        source="runner_scripts/run_petals_seeder.py, torbiz_tui/swarm_map/monitor.py",
+    ),
+    Symptom(
         id="initial_peers_dead",
         title="None of the initial peers answers.",
         patterns=(

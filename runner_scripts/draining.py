@@ -1,7 +1,8 @@
 """Finishing what a server is answering before it stops: SIGUSR1 asks for it.
 
 The blocks are announced offline at once, so that nobody new comes, and the sessions that are open go
-on. A session in which nothing is computed for some seconds waits for a person, and is not waited for.
+on. A session in which nothing is computed for some seconds waits for a person, and is not waited for;
+in a swarm whose servers need longer than that for a token, the pauses between the last ones count.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 DRAIN_SIGNAL = signal.SIGUSR1
 IDLE_S = 2.0
+# So many of the longest of the last pauses; who waits longer than that is a person.
+PAUSES, PAUSES_SEEN, MOST_IDLE_S = 2.0, 8, 20.0
 LOOK_S = 0.1
 # Whoever asks waits less long than that, and then asks again with SIGTERM.
 MOST_S = 600.0
@@ -30,6 +34,7 @@ class Drain:
         self._container: Any = None
         self._computing = 0
         self._last = 0.0
+        self._pauses: deque[float] = deque(maxlen=PAUSES_SEEN)
         self._begun = False
 
     def watch(self, container: Any) -> None:
@@ -37,6 +42,9 @@ class Drain:
         compute: Callable[..., Any] = container.runtime.process_batch
 
         def process_batch(*arguments: Any) -> Any:
+            pause = time.monotonic() - self._last
+            if not self._computing and pause < MOST_IDLE_S:
+                self._pauses.append(pause)
             self._computing += 1
             try:
                 return compute(*arguments)
@@ -70,7 +78,8 @@ class Drain:
         if self._computing:
             return True
         backend = next(iter(self._container.module_backends.values()))
-        recent = time.monotonic() - self._last < IDLE_S
+        idle_s = min(MOST_IDLE_S, max(IDLE_S, PAUSES * max(self._pauses, default=0.0)))
+        recent = time.monotonic() - self._last < idle_s
         return recent and backend.memory_cache.current_size_bytes > 0
 
     def _announce_offline(self) -> None:

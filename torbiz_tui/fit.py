@@ -195,13 +195,17 @@ def configured_place(config: Config, machine: Hardware, hosting: str) -> Place:
     not there.
     """
     share, docker = config.share, config.docker
-    in_docker = hosting == "docker"
-    # A container on a Mac has no GPU.
-    no_gpu = in_docker and (docker.gpus == "none" or sys.platform == "darwin")
-    if not in_docker and config.petals.torch == "cpu":
-        no_gpu = True
+    no_gpu = without_gpu(config, hosting)
     device = "cpu" if share.device == "auto" and no_gpu else share.device
-    return choose_place(machine, device, docker.memory if in_docker else None)
+    return choose_place(machine, device, docker.memory if hosting == "docker" else None)
+
+
+def without_gpu(config: Config, hosting: str) -> bool:
+    """Whether a server gets no GPU there, whatever the machine has; `hosting` as above."""
+    if hosting == "docker":
+        # A container on a Mac has none.
+        return config.docker.gpus == "none" or sys.platform == "darwin"
+    return config.petals.torch == "cpu"
 
 
 def configured_fit(config: Config, model: ModelInfo, place: Place) -> Fit | None:

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from torbiz_tui.catalogue import ModelInfo, demo_info, known_models
-from torbiz_tui.config import Config, DockerConfig
+from torbiz_tui.config import Config, DockerConfig, PetalsConfig
+from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import Gpu, Hardware
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing import fitting
-from torbiz_tui.sharing.fitting import ChosenBlocks, choose_blocks, fit_for, fitting_blocks
+from torbiz_tui.sharing.fitting import (
+    ChosenBlocks,
+    choose_blocks,
+    computes_on_gpu,
+    fit_for,
+    fitting_blocks,
+)
 from torbiz_tui.sharing.request import ShareRequest
 
 GIB = 2**30
@@ -122,3 +129,23 @@ async def test_a_container_in_a_virtual_machine_has_no_more_memory_than_that(
     on_linux = await fitting_blocks(*asked, 64 * GIB)
     assert on_linux == await fitting_blocks(*asked)
     assert "this machine's processor" in on_linux.note
+
+
+@pytest.mark.parametrize(
+    ("device", "config", "driver", "expected"),
+    [
+        ("auto", Config(), "NVIDIA A100", True),
+        # What Setup installs does not compute on a card of another maker.
+        ("auto", Config(), "", False),
+        ("auto", Config(petals=PetalsConfig(torch="cpu")), "NVIDIA A100", False),
+        ("cuda:1", Config(), "", True),
+    ],
+)
+def test_whose_use_is_shown_as_that_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, device: str, config: Config, driver: str, expected: bool
+) -> None:
+    monkeypatch.setattr(fitting, "nvidia_gpu", lambda: driver)
+    spec = ServerSpec("m", "m", 8, device=device)
+    assert computes_on_gpu(spec, config, "native") is expected
+    far = replace(config, docker=DockerConfig(host="ssh://me@far"))
+    assert not computes_on_gpu(spec, far, "docker")

@@ -182,7 +182,7 @@ async def test_samples_become_the_state_and_its_histories(
         environment="native", id="1", started_at=0.0, spec=ServerSpec("m", "m", 8)
     )
     driver = cast("EnvironmentDriver", Driver())
-    await measuring.measure(driver, record, held, on_this_machine=True)
+    await measuring.measure(driver, record, held, on_gpu=True)
     state = held.now
     assert state.histories.cpu == (10.0, 20.0, 30.0)
     assert state.histories.tokens == (16.5, 16.5, 16.5)
@@ -191,7 +191,7 @@ async def test_samples_become_the_state_and_its_histories(
     # The driver of a GPU is asked now and then only.
     assert looks == [0]
     # A GPU that is seen here is not that of an engine on another machine.
-    await measuring.measure(driver, record, held, on_this_machine=False)
+    await measuring.measure(driver, record, held, on_gpu=False)
     assert looks == [0]
     assert held.now.gpu is None
 

@@ -8,9 +8,10 @@ from functools import partial
 
 from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
+from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text
-from torbiz_tui.hardware import Hardware, as_containers_see, look
+from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text, without_gpu
+from torbiz_tui.hardware import Hardware, as_containers_see, look, nvidia_gpu
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.petals_options import value_of
 from torbiz_tui.sharing.refusals import DOES_NOT_FIT
@@ -86,6 +87,16 @@ def fit_for(
 def hosted_elsewhere(config: Config, hosting: str) -> bool:
     """Whether the container engine that hosts is on another machine."""
     return hosting == "docker" and _engine_address(config).startswith(_REMOTE)
+
+
+def computes_on_gpu(spec: ServerSpec, config: Config, hosting: str) -> bool:
+    """Whether a GPU that is seen here may be what the server computes on.
+
+    Left to itself it takes one of NVIDIA, for which Setup installs torch.
+    """
+    if hosted_elsewhere(config, hosting):
+        return False
+    return spec.device != "auto" or (bool(nvidia_gpu()) and not without_gpu(config, hosting))
 
 
 def choose_blocks(request: ShareRequest, model: ModelInfo, fit: Fit) -> ChosenBlocks:

@@ -23,13 +23,13 @@ GPU_SILENT_S = 60.0
 
 
 async def measure(
-    driver: EnvironmentDriver, record: ServerRecord, held: HeldState, *, on_this_machine: bool
+    driver: EnvironmentDriver, record: ServerRecord, held: HeldState, *, on_gpu: bool
 ) -> None:
     """Put what the server uses into the state, until it has ended.
 
-    `on_this_machine`: the GPUs that are seen here are those that it has.
+    `on_gpu`: one of the GPUs that are seen here may be what it computes on.
     """
-    gpu = _GpuMeter(gpu_number(record.spec) if on_this_machine else None)
+    gpu = _GpuMeter(gpu_number(record.spec) if on_gpu else None)
     traffic = TrafficMeter()
     async for sample in driver.samples(record):
         use = await gpu.use()

@@ -178,11 +178,11 @@ class ServerWatch:
         )
 
     async def _measure(self, record: ServerRecord) -> None:
-        from torbiz_tui.sharing.fitting import hosted_elsewhere
+        from torbiz_tui.sharing.fitting import computes_on_gpu
         from torbiz_tui.sharing.measuring import measure
 
-        here = not hosted_elsewhere(self._config, self._driver.name)
-        await measure(self._driver, record, self._held, on_this_machine=here)
+        on_gpu = computes_on_gpu(record.spec, self._config, self._driver.name)
+        await measure(self._driver, record, self._held, on_gpu=on_gpu)
 
     async def finish(self, patience_s: float) -> None:
         """Stop watching; it may come to the end of the log first, for so many seconds."""

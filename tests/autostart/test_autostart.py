@@ -192,3 +192,17 @@ def test_the_command_keeps_tokens_out(
     written = Autostart(login, platform="darwin").file.read_text("utf-8")
     assert "hf_secret" not in written
     assert "--demo" in written
+
+
+def test_what_is_being_answered_may_finish_at_logout(
+    login: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(list(argv), 0, "", "")
+
+    autostart = Autostart(login, platform="linux", config_home="", run=run)
+    monkeypatch.setattr("torbiz_tui.commands.autostart.Autostart", lambda: autostart)
+    monkeypatch.setenv("TORBIZ_SHARE_DRAIN_S", "300")
+    monkeypatch.setenv("TORBIZ_SHARE_STOP_GRACE_S", "20")
+    assert main(["--demo", "autostart", "on"]) == 0
+    assert "TimeoutStopSec=350" in autostart.file.read_text("utf-8").splitlines()

@@ -52,7 +52,8 @@ def _switch_on(call: Call, autostart: Autostart) -> None:
     state = autostart.switch_on(
         share_command(call.paths.home, [*options, "share", "--wait"]),
         share_command(call.paths.home, [*options, "stop"]),
-        stop_grace_s=config.share.stop_grace_s,
+        # What is being answered may finish before.
+        stop_grace_s=config.share.drain_s + config.share.stop_grace_s,
         log=call.paths.logs / "autostart.log",
     )
     tell(f"From the next login on this machine shares {config.model} ({shown(state.file)}).")

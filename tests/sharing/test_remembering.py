@@ -127,3 +127,15 @@ def test_a_server_is_told_of_friends_that_are_away(
     told = ServerSpec("m", "m", 8, known_peers=friends)
     arguments = seeder_arguments(told, source="m", identity="i", cache="c")
     assert arguments.count("--known-peer") == len(called)
+
+
+def test_the_last_run_is_taken_in_from_a_log_that_was_just_rotated(
+    known: KnownSwarms, tmp_path: Path
+) -> None:
+    known.remember(KnownSwarm("home", (), (peer(9),), (peer(1),), True, 5.0))
+    paths = Paths(tmp_path)
+    line = f"[INFO] Peers of the swarm, seen by {identity(1)}: {[peer(2)]}\n"
+    (paths.logs / "petals_seeder.log.1").write_text(line, "utf-8")
+    (paths.logs / "petals_seeder.log").write_text("[DEBUG] Serving: nothing\n", "utf-8")
+    take_in_last_run(paths)
+    assert known.require("home").peers == (peer(2), peer(9))

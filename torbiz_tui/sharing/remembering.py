@@ -8,6 +8,7 @@ import os
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torbiz_tui.errors import TorbizError
@@ -130,8 +131,16 @@ def friends_of(spec: ServerSpec, paths: Paths) -> tuple[str, ...]:
 
 def _last_told(paths: Paths) -> tuple[str, tuple[str, ...], float] | None:
     """A server's identity, the peers that it told last, and until when they were there (epoch)."""
+    # Just after a rotation the log does not tell it yet.
+    for name in ("petals_seeder.log", "petals_seeder.log.1"):
+        if (told := _told_in(paths.logs / name)) is not None:
+            return told
+    return None
+
+
+def _told_in(file: Path) -> tuple[str, tuple[str, ...], float] | None:
     try:
-        with (paths.logs / "petals_seeder.log").open("rb") as log:
+        with file.open("rb") as log:
             written = min(os.fstat(log.fileno()).st_mtime, time.time())
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOOKED_THROUGH))
             lines = log.read(_LOOKED_THROUGH).decode("utf-8", "replace").splitlines()

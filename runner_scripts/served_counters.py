@@ -257,9 +257,9 @@ class ServedCounters:
             time.sleep(PERIOD_S if in_a_row < LINES_IN_A_ROW else BUSY_PERIOD_S)
             try:
                 line = self.look().line()
-            except Exception as error:  # it shows numbers, and must not end what it counts
+            except Exception as error:  # the next look tries again
                 logger.debug("What is served cannot be told: %r", error)
-                return
+                continue
             in_a_row = in_a_row + 1 if line != last else 0
             if line != last:
                 logger.debug("%s", line)

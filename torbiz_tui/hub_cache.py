@@ -121,7 +121,17 @@ def _not_downloading(model: CachedModel) -> Iterator[None]:
     if not lock.is_file():
         yield
         return
-    with lock.open("r+b") as held:
+    try:
+        opened = lock.open("r+b")
+    except OSError as error:
+        raise TorbizError(
+            f"{model.name} is not removed: it may be downloaded just now.",
+            why=f"{lock}: {error.strerror}.",
+            remedy="It belongs to somebody else, such as a container that ran as root: mend its"
+            " permissions, or remove it when nothing is shared.",
+            code="in_use",
+        ) from error
+    with opened as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -40,6 +40,19 @@ def test_the_last_line_of_a_traceback_is_an_event_once() -> None:
     assert state.problem.action is Action.FEWER_BLOCKS
 
 
+def test_a_line_of_a_traceback_has_the_time_and_the_words_of_what_happened() -> None:
+    begun = (
+        "Nov 23 20:42:58.426 [WARN] [p2p._process_stream:457] Handler failed with the exception:"
+    )
+    code = '    raise AllocationFailed(f"Could not allocate {alloc_size} bytes immediately")'
+    state = take_line(SharingState(phase=Phase.SERVING), begun)
+    state = take_line(state, code, begun)
+    handler, full = state.events
+    assert full.at == handler.at
+    assert handler.text == "A client's request has failed; the log says why"
+    assert full.text == "A server has no memory left for another session."
+
+
 def test_what_is_harmless_is_no_problem() -> None:
     state = after(
         "Nov 23 20:42:58.426 [INFO] Network throughput is not available: x. Using default",

@@ -56,24 +56,37 @@ _CLOSE = re.compile(r"^rpc_inference\.close\(")
 _ALONE = re.compile(r"^rpc_(?:forward|backward)(?:_stream)?\(")
 # The last line of a traceback below a warning: Petals says "retry in 30 sec" and there why.
 _FAILED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*(?:disk space|space left|gated repo)")
+# hivemind's, above a traceback.
+_HANDLER_FAILED = "Handler failed with the exception:"
+_REQUEST_FAILED = "A client's request has failed; the log says why"
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A parsed line; `at` is in seconds since the epoch, now where the line has no time."""
+    """A parsed line; `at` is in seconds since the epoch, now where no time is known."""
 
     at: float
     level: str
     message: str
 
 
-def parse_line(line: str) -> LogLine:
-    """Split a line of the server's log; a line of another form is a message of level INFO."""
+def has_time(line: str) -> bool:
+    """Whether a line of the server's log says when it was written; those of a traceback do not."""
+    return _LINE.match(line) is not None
+
+
+def parse_line(line: str, before: str = "") -> LogLine:
+    """Split a line of the server's log; a line of another form is a message of level INFO.
+
+    Where it has no time, it has that of `before`, the last line that has one.
+    """
     clean = redact(sanitize_line(line))
     match = _LINE.match(clean)
     if match is None:
-        return LogLine(time.time(), "INFO", clean)
+        earlier = _LINE.match(before)
+        at = _seconds(earlier["stamp"]) if earlier is not None else time.time()
+        return LogLine(at, "INFO", clean)
     return LogLine(_seconds(match["stamp"]), match["level"], match["message"])
 
 
@@ -89,9 +102,9 @@ def _seconds(stamp: str) -> float:
     return parsed
 
 
-def advance(state: SharingState, line: str) -> SharingState:
-    """The state after one more line of the server's log."""
-    parsed = parse_line(line)
+def advance(state: SharingState, line: str, before: str = "") -> SharingState:
+    """The state after one more line of the server's log; `before` is the last that has a time."""
+    parsed = parse_line(line, before)
     message = parsed.message
     if message.startswith(SERVING_MARK) and (served := read_served(message)) is not None:
         return _serving(state, served)
@@ -107,7 +120,8 @@ def advance(state: SharingState, line: str) -> SharingState:
     if (seen := read_peers_seen(message)) is not None:
         return replace(state, peers_seen=seen[1])
     if parsed.level in ("WARN", "WARNING", "ERROR", "CRITICAL"):
-        return _event(state, parsed, message, warning=True)
+        text = _REQUEST_FAILED if message == _HANDLER_FAILED else message
+        return _event(state, parsed, text, warning=True)
     if message.startswith("Starting a server for ") and (
         state.phase is Phase.SERVING or state.restart_at is not None or state.pauses
     ):

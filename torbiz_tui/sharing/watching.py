@@ -16,6 +16,7 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.known_lines import take_line
+from torbiz_tui.sharing.stages import has_time
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 _CATCH_UP_S = 5.0
@@ -99,10 +100,13 @@ class ServerWatch:
 
     async def _watch_run(self, record: ServerRecord, caught_up: asyncio.Event) -> ExitReport:
         running = await self._seems_running(record)
+        before = ""
         async for lines in self._driver.server_lines(record):
             state, self._anew = self._anew or self._held.now, None
             for line in lines:
-                state = take_line(state, line)
+                state = take_line(state, line, before)
+                if has_time(line):
+                    before = line
             if state is not self._held.now:
                 self._held.set(state)
             if running:

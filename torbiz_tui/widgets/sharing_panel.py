@@ -229,7 +229,7 @@ def _events(events: tuple[SharingEvent, ...]) -> Content:
             (f"\n{at} ", "dim"),
             (f"{mark}{event.text}", "$text-warning" if event.warning else ""),
         ]
-        if event.known is not None:
+        if event.known is not None and event.known.title != event.text:
             harmless = event.known.symptom.severity is Severity.BENIGN
             told = f"Harmless: {event.known.title}" if harmless else event.known.title
             parts.append((f"\n{'':<{len(at) + 3}}{told}", "dim" if harmless else "bold"))

@@ -69,13 +69,28 @@ available() {
         from_all --dry-run --no-deps "$1" >/dev/null 2>&1
 }
 
+# A venv with the pip that Python brings along. It is called once: to be unpacked is enough, while
+# `venv` would install it, which means to compile it.
+make_tools() {
+    pip=$(python3 -c 'import ensurepip, glob, sysconfig
+folders = [sysconfig.get_config_var("WHEEL_PKG_DIR"), ensurepip.__path__[0] + "/_bundled"]
+print(*[file for folder in folders if folder for file in glob.glob(folder + "/pip-*.whl")][:1])
+' 2>/dev/null || true)
+    if [ -n "$pip" ]; then
+        python3 -m venv --without-pip "$tools"
+        python3 -m zipfile -e "$pip" "$tools/lib/python3.11/site-packages"
+    else
+        python3 -m venv "$tools"
+    fi
+}
+
 install_uv() {
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if [ "$version" != 3.11 ]; then
         echo "The base image has Python $version; the pinned packages need Python 3.11."
         exit 1
     fi
-    python3 -m venv "$tools"
+    make_tools
     : > "$trusted"
     for file in "$tools"/lib/python3.*/site-packages/pip/_vendor/certifi/cacert.pem \
         /etc/ssl/certs/ca-certificates.crt "$build"/certificates/*.pem "$build"/certificates/*.crt; do
@@ -90,7 +105,7 @@ install_uv() {
         if [ -f "$file" ]; then from=--no-index; fi
     done
     # shellcheck disable=SC2086
-    PIP_CERT=$trusted "$tools/bin/pip" install --find-links "$wheels" $from "uv==$UV_VERSION"
+    PIP_CERT=$trusted "$tools/bin/python3" -B -m pip install --find-links "$wheels" $from "uv==$UV_VERSION"
     uv venv --no-project --python "$(command -v python3)" "$stack"
 }
 
@@ -131,11 +146,8 @@ install_petals() {
             find "$package" -type d -name tests -prune -exec rm -rf {} +
         fi
     done
-    set --
-    for entry in *; do
-        if [ "$entry" != torch ]; then set -- "$@" "$entry"; fi
-    done
-    compile "$@"
+    # Not folder by folder: each would start processes of its own.
+    compile -x '^[.]/torch/' .
 }
 
 # The container's file system is read-only: what is not compiled here is compiled at each start.

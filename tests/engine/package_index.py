@@ -15,6 +15,9 @@ from pathlib import Path
 
 from torbiz_tui.environments.docker.build_context import requirements, uv_version
 
+# How long what is stuck holds up a request, unless the index is closed before.
+HELD_UP_S = 240.0
+
 
 def make_packages(folder: Path) -> Path:
     """A folder with a wheel for everything that the image's build installs; only uv is real."""
@@ -92,7 +95,11 @@ class PackageIndex:
             def log_message(self, *_: object) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            # uv asks for all at once; who finds the queue full tries again after a second, then two.
+            request_queue_size = 128
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.login = login
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -111,7 +118,7 @@ class PackageIndex:
         name = parts[-1]
         if name in self.stuck:
             self.asked.set()
-            self._let_go.wait(120)
+            self._let_go.wait(HELD_UP_S)
         found = [] if name in self.lacking else list(self._files(name))
         if not found:
             request.send_response(404)

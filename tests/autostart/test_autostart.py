@@ -158,13 +158,19 @@ def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_command_tells_what_it_is(login: Path, capsys: Capture) -> None:
+def test_the_command_tells_what_it_is(
+    login: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     assert main(["autostart", "status"]) == 0
     assert capsys.readouterr().out == "off\n"
     assert main(["autostart", "off"]) == 0
     assert "did not begin at login" in capsys.readouterr().err
     assert main(["autostart", "on"]) == 2
     assert "Set model in" in capsys.readouterr().err
+    # At the next login there would be none.
+    monkeypatch.setenv("TORBIZ_MODEL", "torbiz-demo")
+    assert main(["autostart", "on"]) == 2
+    assert "A login does not have the variable TORBIZ_MODEL" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="about a Linux without systemd")
@@ -186,6 +192,7 @@ def test_the_command_keeps_tokens_out(
     monkeypatch.setenv("TORBIZ_SHARE_PORT", "4000")
     assert main(["--demo", "autostart", "on", "--json"]) == 0
     captured = capsys.readouterr()
+    assert "`torbiz-tui --demo share` begins now" in captured.err
     assert "TORBIZ_SHARE_PORT" in captured.err
     assert "hub's token file" in captured.err
     assert '"on": true' in captured.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from torbiz_tui.autostart import Autostart, share_command
 from torbiz_tui.commands.call import Call
@@ -35,9 +36,11 @@ def run(call: Call) -> int:
 
 def _switch_on(call: Call, autostart: Autostart) -> None:
     config = call.loaded.config
-    if not config.model:
+    origin = call.loaded.origins["model"]
+    if not config.model or origin.kind == "variable":
         raise UsageError(
             "Which model should be shared at login?",
+            why=f"A login does not have the variable {origin}." if config.model else "",
             remedy=f"Set model in {shown(call.config_file)} (`{PROGRAM} config init` begins it).",
             code="no_model",
         )
@@ -57,7 +60,9 @@ def _switch_on(call: Call, autostart: Autostart) -> None:
         log=call.paths.logs / "autostart.log",
     )
     tell(f"From the next login on this machine shares {config.model} ({shown(state.file)}).")
-    tell(f"`{PROGRAM} share` begins now; `{PROGRAM} autostart off` undoes it.")
+    home = ["--home", str(call.paths.home)] if hasattr(call.options, "home") else []
+    now = shlex.join([PROGRAM, *home, *options, "share"])
+    tell(f"`{now}` begins now; `{PROGRAM} autostart off` undoes it.")
     left = sorted(
         name for name in os.environ if name.startswith("TORBIZ_") and name not in _NOT_SETTINGS
     )

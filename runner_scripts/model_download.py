@@ -239,17 +239,23 @@ class ModelDownload:
     def _download(self, files: Sequence[HubFile]) -> None:
         if not files:
             return
-        needed = sum(file.size - self._partial_size(file) for file in files)
-        self._require_space(needed)
+        needed = sum(file.size - self._bytes_here(file) for file in files)
+        if needed:
+            self._require_space(needed)
         meter = Meter(sum(file.size for file in files), self._listener)
         self._fetch_all(files, meter)
 
-    def _partial_size(self, file: HubFile) -> int:
+    def _bytes_here(self, file: HubFile) -> int:
+        if self._blob(file).is_file():  # another revision has the same
+            return file.size
         partial = self._partial(file)
         return min(partial.stat().st_size, file.size) if partial.is_file() else 0
 
     def _partial(self, file: HubFile) -> Path:
         return self._folder / "blobs" / f"{file.etag}.incomplete"
+
+    def _blob(self, file: HubFile) -> Path:
+        return self._folder / "blobs" / file.etag
 
     def _require_space(self, needed: int) -> None:
         self._make_room(needed)
@@ -291,7 +297,7 @@ class ModelDownload:
             if meter is not None:
                 meter.update(before + count)
 
-        blob = self._folder / "blobs" / file.etag
+        blob = self._blob(file)
         try:
             blob.parent.mkdir(parents=True, exist_ok=True)
             if not blob.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -187,6 +188,20 @@ def test_a_disk_too_small_is_told_before(
     assert str(small_disk) in event["why"]
     assert "torbiz-tui cache" in event["remedy"]
     assert not hub.bodies()
+
+
+def test_what_another_revision_has_brought_needs_no_space(
+    petals_python: Path, hub: HubServer, small_disk: Path
+) -> None:
+    cache = small_disk / "cache"
+    assert download(petals_python, hub, cache)[-1]["type"] == "done"
+    brought = hub.bodies()
+    for folder in ("snapshots", "refs"):
+        [there] = cache.glob(f"models--*/{folder}")
+        shutil.rmtree(there)
+    fill(small_disk, leave=300_000)
+    assert download(petals_python, hub, cache)[-1]["type"] == "done"
+    assert hub.bodies() == brought
 
 
 def test_a_disk_that_gets_full_keeps_what_has_come(

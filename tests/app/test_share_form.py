@@ -489,3 +489,23 @@ async def test_a_model_of_no_list_is_looked_up_beside(
         app.screen.query_one("#blocks", Input).value = "0:13"
         await pilot.press("ctrl+s")
         await until_shown(pilot, "✗ Blocks 0:13 are not in me/mine, which has 12.")
+
+
+async def test_on_a_narrow_terminal_no_value_of_the_settings_is_cut_off(
+    services: FakeServices,
+) -> None:
+    async with app_of(services, "share").run_test(size=(60, 32)) as pilot:
+        await until_shown(pilot, "More settings")
+        await pilot.press("ctrl+o")
+        await until_shown(pilot, "left to Petals", "Throughput")
+        rows = screen_text(pilot.app).splitlines()
+        assert not any("Cache limit" in row and "Throughput" in row for row in rows)
+        await pilot.resize_terminal(80, 32)
+        await until(
+            pilot,
+            lambda: any(
+                "Cache limit" in row and "Throughput" in row
+                for row in screen_text(pilot.app).splitlines()
+            ),
+            "side by side",
+        )

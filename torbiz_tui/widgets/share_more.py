@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from textual.containers import Horizontal, Vertical
+from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Button, Input, Select
 
@@ -48,6 +49,8 @@ ABOUT = {
 }
 NAMES = tuple(ABOUT)
 _USUAL = ShareDraft("")
+# Of label and value twice.
+_TWO_FIELDS = 2 * (15 + 18)
 _TOKEN = "a token, for models that ask for a licence"  # noqa: S105 (what the empty field says)
 
 
@@ -66,6 +69,8 @@ class MoreSettings(Vertical):
     MoreSettings .pair Input, MoreSettings .pair Select { width: 18; }
     MoreSettings .pair.-stacked { layout: vertical; max-width: 100%; }
     MoreSettings .pair.-stacked > Field { width: 100%; }
+    MoreSettings.-tight .pair { layout: vertical; max-width: 100%; }
+    MoreSettings.-tight .pair > Field { width: 100%; }
     """
 
     def __init__(self, draft: ShareDraft, token_origin: str) -> None:
@@ -136,6 +141,10 @@ class MoreSettings(Vertical):
             token = _input("hub_token", "", self._token_origin or _TOKEN)
             token.password = True
             yield Field("hub_token", "Hub token", token)
+
+    def on_resize(self, event: Resize) -> None:
+        """Two fields stand beside each other where their values are not cut off."""
+        self.set_class(event.size.width < _TWO_FIELDS, "-tight")
 
     @property
     def opened(self) -> bool:

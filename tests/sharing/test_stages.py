@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from tests.private_swarms.peers import identity, peer
@@ -195,3 +198,37 @@ def test_a_server_whose_first_lines_were_rotated_away_is_not_one_that_starts() -
     # Who knows it from the beginning learns nothing new.
     known = after(*START, *REST, STARTED, CONFIRMED)
     assert after(still, state=known) is known
+
+
+@pytest.fixture
+def berlin() -> Iterator[None]:
+    """A place whose summer time ends on October 25, 2026 at 03:00, which is 02:00 then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+FIRST_HALF_PAST_TWO = 1_792_888_200.0
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("now", "stamp", "at"),
+    [
+        # Ten minutes later, in the same hour.
+        (FIRST_HALF_PAST_TWO + 600, "Oct 25 02:30:00", FIRST_HALF_PAST_TWO),
+        # The hour is repeated, and what it says now is from now.
+        (FIRST_HALF_PAST_TWO + 3600, "Oct 25 02:30:00", FIRST_HALF_PAST_TWO + 3600),
+        (FIRST_HALF_PAST_TWO + 9000, "Oct 25 01:30:00", FIRST_HALF_PAST_TWO - 3600),
+        # Read in the new year.
+        (1_798_761_600.0, "Oct 25 12:00:00", 1_792_926_000.0),
+        (1_798_761_600.0, "Jul 01 12:00:00", 1_782_900_000.0),
+    ],
+)
+def test_a_stamp_is_never_an_hour_ahead(
+    monkeypatch: pytest.MonkeyPatch, now: float, stamp: str, at: float
+) -> None:
+    monkeypatch.setattr("torbiz_tui.sharing.stages.time.time", lambda: now)
+    assert after(f"{stamp}.123 [INFO] Started").events[-1].at == at

@@ -28,6 +28,8 @@ from torbiz_tui.sharing.served import (
 from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 EVENTS_KEPT = 200
+# The clock of a container's engine may be ahead of ours.
+_CLOCKS_DIFFER_S = 60.0
 _LINE = re.compile(
     r"^(?P<stamp>[A-Z][a-z]{2} \d{1,2} \d{2}:\d{2}:\d{2})(?:\.\d+)? \[(?P<level>[A-Z]+)\] "
     r"(?:\[[\w.<>]+:\d+\] )?(?P<message>.*)$"
@@ -91,15 +93,23 @@ def parse_line(line: str, before: str = "") -> LogLine:
 
 
 def _seconds(stamp: str) -> float:
-    now = time.localtime()
+    now = time.time()
+    year = time.localtime(now).tm_year
     try:
+        parsed = _moment(f"{year} {stamp}", now)
         # The log has no year: a date ahead of today is from the year before.
-        parsed = time.mktime(time.strptime(f"{now.tm_year} {stamp}", "%Y %b %d %H:%M:%S"))
-        if parsed > time.time() + 86_400:
-            parsed = time.mktime(time.strptime(f"{now.tm_year - 1} {stamp}", "%Y %b %d %H:%M:%S"))
-    except ValueError:
-        return time.time()
-    return parsed
+        return parsed if parsed <= now + 86_400 else _moment(f"{year - 1} {stamp}", now)
+    except (ValueError, OverflowError):
+        return now
+
+
+def _moment(text: str, now: float) -> float:
+    """A local time; of the hour that the end of summer time repeats the later one that has been."""
+    parsed = time.strptime(text, "%Y %b %d %H:%M:%S")
+    both = [time.mktime((*parsed[:8], summer)) for summer in (0, 1)]
+    # With the other time of the year it comes to another hour.
+    moments = [at for at in both if time.localtime(at)[:6] == parsed[:6]] or [time.mktime(parsed)]
+    return max((at for at in moments if at <= now + _CLOCKS_DIFFER_S), default=min(moments))
 
 
 def advance(state: SharingState, line: str, before: str = "") -> SharingState:

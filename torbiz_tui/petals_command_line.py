@@ -274,8 +274,8 @@ NOTES: Sequence[str] = (
     " holds for the `model` that is configured beside it, not for another one (`share OTHER`, another"
     " choice in the form). Who"
     " asks must load the same for right answers: the programs of this machine do so by themselves,"
-    " others with `ask --revision` (`ask.revision`); invite codes do not hold it, and neither does"
-    " the map.",
+    " friends who join with an invite code or line, which hold it, and others with `ask --revision`"
+    " (`ask.revision`). The map does not tell it.",
     "`tensor_parallel_devices` was never run: it needs a machine with several CUDA GPUs. How many"
     " blocks fit is reckoned for one of them.",
     "`adapters`: peft 0.5.0 is installed into the managed venv when they are first asked for, which is"

@@ -103,7 +103,7 @@ async def test_a_swarm_that_cannot_be_looked_at_is_no_error_of_the_form(
 
 
 async def test_an_invite_code_names_the_model_and_goes_along(services: FakeServices) -> None:
-    invite = Invite((peer(1),), (InvitedModel("owner/big", "big-hf"),), "club")
+    invite = Invite((peer(1),), (InvitedModel("owner/big", "big-hf", "v1"),), "club")
     app = app_of(services, "share")
     async with app.run_test(size=(80, 24)) as pilot:
         await until_shown(pilot, "torbiz-demo  (8 blocks")
@@ -111,13 +111,15 @@ async def test_an_invite_code_names_the_model_and_goes_along(services: FakeServi
         app.screen.query_one("#peers", Input).value = encode(invite)[:-3]
         await pilot.press("ctrl+s")
         await until_shown(pilot, "✗ The invite code", "characters are missing")
+        app.screen.query_one("#petals_options", Input).value = "num_handlers=3"
         app.screen.query_one("#peers", Input).value = encode(invite)
-        await until_shown(pilot, "owner/big  (80 blocks", "Named by the swarm.")
+        await until_shown(pilot, "Named by the swarm. The swarm serves revision=v1.")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: services.sharing.started, "started")
     request = services.sharing.started[0]
     assert (request.model, request.initial_peers) == ("owner/big", (peer(1),))
     assert (request.swarm_name, request.dht_prefix) == ("club", "big-hf")
+    assert request.petals_options == ("num_handlers=3", "revision=v1")
 
 
 async def test_a_known_swarm_is_chosen_by_its_name(

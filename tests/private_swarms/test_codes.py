@@ -39,7 +39,12 @@ other_peers = st.builds(
     st.sampled_from(["tcp/31337", "udp/4001/quic", f"tcp/1/p2p/{identity(9)}/p2p-circuit"]),
 )
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True)
-models = st.builds(InvitedModel, st.one_of(names, st.builds("{}/{}".format, names, names)), names)
+models = st.builds(
+    InvitedModel,
+    st.one_of(names, st.builds("{}/{}".format, names, names)),
+    names,
+    st.sampled_from(["", "v1.0", "refs/pr/1"]),
+)
 invites = st.builds(
     make_invite,
     st.lists(st.one_of(ip_peers, other_peers), min_size=1, max_size=10).map(tuple),
@@ -54,6 +59,16 @@ def test_what_goes_in_comes_out(invite: Invite) -> None:
     assert decode(code) == invite
     assert looks_like_code(code)
     assert set(code) <= set(LETTERS), "a shell or a URL would need quotes"
+
+
+def test_a_code_of_an_earlier_version_is_read_and_one_without_revisions_is_the_same() -> None:
+    code = (
+        "torbiz1-AEIEaG9tZQEKb3duZXIvbmFtZQRuLWhmASISIGuGsnP_NPzhnWuATv9aP1dHraTqoi8dScAeUt23h1tL"
+        "AQTAAAIHemkGRmuc"
+    )
+    invite = Invite((peer(1),), (InvitedModel("owner/name", "n-hf"),), "home")
+    assert decode(code) == invite
+    assert encode(invite) == code
 
 
 @given(invites, st.data())
@@ -158,6 +173,7 @@ def test_a_code_is_compact() -> None:
         Invite((peer(1),), (InvitedModel("a/b/c"),)),
         Invite((peer(1),), (InvitedModel("/etc"),)),
         Invite((peer(1),), (InvitedModel("m", "pre.fix"),)),
+        Invite((peer(1),), (InvitedModel("a/m", "", "../v1"),)),
         Invite((peer(1),), (InvitedModel("m", "x" * 121),)),
         Invite((peer(1),), (DEMO,), "two words"),
         Invite(("/ip4/192.0.2.7/tcp/31337",)),

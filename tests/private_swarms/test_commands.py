@@ -164,6 +164,51 @@ def test_a_model_that_is_in_no_hub_has_to_be_here(
     assert scene.config.model == "my-llama"
 
 
+def test_a_friend_hosts_and_asks_the_weights_that_the_code_names(scene: Scene, home: Path) -> None:
+    home.mkdir()
+    (home / "config.yaml").write_text(
+        "model: owner/name\nask: {revision: old}\n"
+        "share: {petals_options: [num_handlers=3, revision=old]}\n"
+    )
+    joining = ["--join", code(InvitedModel("owner/name", "", "v1.0"))]
+    assert main(["share", *joining]) == 0
+    assert scene.config is not None
+    assert scene.config.share.petals_options == ("num_handlers=3", "revision=v1.0")
+    scene.events = (TokenReceived("Hi"), AnswerDone("stop", 1, 0, 1, 0.1, 9.0))
+    assert main(["ask", *joining, "Hello"]) == 0
+    assert scene.config.ask.revision == "v1.0"
+    (known,) = KnownSwarms(Paths(home)).all()
+    assert known.models == (KnownModel("owner/name", "", "", "v1.0"),)
+    # What is named on the command line goes before, and another model has no such revision.
+    for arguments in (["--petals", "revision=v2"], ["other/name"]):
+        assert main(["share", *arguments, *joining]) == 0
+        assert "revision=v1.0" not in scene.config.share.petals_options
+
+
+def test_a_known_swarm_is_joined_with_the_weights_that_it_serves(
+    scene: Scene, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(home, replace(MINE, models=(KnownModel("owner/name", "", "", "v1.0"),)))
+    answers(monkeypatch, peer(2, port=4))
+    assert main(["share", "--swarm", "home"]) == 0
+    assert scene.config is not None
+    assert scene.config.share.petals_options == ("revision=v1.0",)
+
+
+def test_the_invite_of_a_revision_names_it(scene: Scene, capsys: Capture) -> None:
+    state = serving("owner/name", peer(1))
+    assert state.spec is not None
+    spec = replace(state.spec, petals_options=("num_handlers=3", "revision=v1.0"))
+    scene.state = replace(state, spec=spec)
+    assert main(["invite", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["models"] == [{"name": "owner/name", "dht_prefix": None, "revision": "v1.0"}]
+    line = f"torbiz-tui share owner/name --petals revision=v1.0 --initial-peer {peer(1)}"
+    assert shown["share_line"] == line
+    assert main(["invite", shown["code"]]) == 0
+    assert "owner/name at revision v1.0" in capsys.readouterr().out
+
+
 def test_one_of_several_models_has_to_be_named(scene: Scene, capsys: Capture) -> None:
     two = code(DEMO, InvitedModel("owner/name"))
     assert main(["share", "--join", two]) == ExitCode.USAGE
@@ -218,7 +263,9 @@ def test_a_swarm_that_answered_is_known(scene: Scene, home: Path, capsys: Captur
     (known,) = json.loads(capsys.readouterr().out)["swarms"]
     assert known["name"] == "friends"
     assert known["initial_peers"] == [peer(1)]
-    assert known["models"] == [{"name": "torbiz-demo", "dht_prefix": "torbiz-demo-hf"}]
+    assert known["models"] == [
+        {"name": "torbiz-demo", "dht_prefix": "torbiz-demo-hf", "revision": None}
+    ]
     assert not known["started_here"]
     assert main(["swarms"]) == 0
     assert "friends" in capsys.readouterr().out

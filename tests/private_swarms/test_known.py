@@ -45,6 +45,18 @@ def test_one_peer_in_common_makes_it_the_same_swarm(paths: Paths) -> None:
     assert one == KnownSwarm("theirs", (DEMO, other), (moved, peer(3)), (peer(1),), True, 9.0)
 
 
+def test_who_asks_leaves_the_revision_that_a_server_has_told(paths: Paths) -> None:
+    known = KnownSwarms(paths)
+    plain, tagged = KnownModel("owner/name"), KnownModel("owner/name", "", "", "v1.0")
+    for model, own, kept in (
+        (tagged, (peer(1),), tagged),
+        (plain, (), tagged),
+        (plain, (peer(1),), plain),
+    ):
+        assert known.remember(KnownSwarm("home", (model,), (peer(2),), own)).models == (kept,)
+        assert known.all()[0].models == (kept,)
+
+
 def test_two_swarms_never_have_one_name(paths: Paths) -> None:
     known = KnownSwarms(paths)
     for number in range(3):

@@ -97,7 +97,7 @@ class _Memory:
         joined = self._config.swarm.initial_peers
         self._own = for_others(addresses, _OWN_KEPT)
         swarm = self._remember(joined)
-        models = tuple(InvitedModel(one.name, one.dht_prefix) for one in swarm.models)
+        models = tuple(InvitedModel(one.name, one.dht_prefix, one.revision) for one in swarm.models)
         if addresses:
             try:
                 name = self._config.swarm.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,11 +42,13 @@ class Call:
         """The configuration; slips that are no mistakes are told. Raises ConfigError."""
         from torbiz_tui.config import SETTINGS, load_config
 
+        revision = ""
         overrides = {key: value for key, value in vars(self.options).items() if key in SETTINGS}
         if {"join", "swarm_name", "swarm.initial_peers"} & vars(self.options).keys():
-            from torbiz_tui.commands.joining import joined
+            from torbiz_tui.commands.joining import at_revision, joined
 
-            overrides = joined(self.options, overrides, self.paths)
+            swarm = joined(self.options, overrides, self.paths)
+            overrides, revision = swarm.settings, swarm.revision
         loaded = load_config(
             self.config_file,
             overrides,
@@ -55,7 +57,7 @@ class Call:
         )
         for warning in loaded.warnings:
             tell(f"{PROGRAM}: {warning}")
-        return loaded
+        return replace(loaded, config=at_revision(loaded.config, revision)) if revision else loaded
 
     def start_log(self, *, create: bool) -> None:
         """Log to the home folder; without `create` only where there is one.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_json, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
-from torbiz_tui.private_swarms.invite import Invite, decode, encode
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, encode
 from torbiz_tui.private_swarms.peer_address import Reach, read_peer, widest_reach
-from torbiz_tui.sharing.inviting import invite_of
+from torbiz_tui.sharing.inviting import ask_line, invite_of, share_line
 from torbiz_tui.sharing.state import SharingState
 
 
@@ -28,7 +26,7 @@ def run(call: Call) -> int:
         if call.options.json:
             write_json(as_json(invite))
         elif call.options.line:
-            write_line(share_line(invite))
+            write_line(line_of(invite))
         elif call.options.code:
             write_line(encode(invite))
         else:
@@ -57,7 +55,7 @@ def _invite(state: SharingState) -> Invite:
     if invite is None:
         raise UsageError(
             f"{state.spec.model} is shared in the public swarm, to which nobody needs an invite.",
-            remedy=f"Others ask it with: {PROGRAM} ask --model {state.spec.model}",
+            remedy=f"Others ask it with: {ask_line(state.spec.model, state.spec.revision)}",
             code="public_swarm",
         )
     return invite
@@ -81,11 +79,10 @@ def notes_for_host(invite: Invite) -> list[str]:
     return []
 
 
-def share_line(invite: Invite) -> str:
+def line_of(invite: Invite) -> str:
     """The command that hosts more of it, for who would rather not paste a code."""
-    models = [invite.models[0].name] if invite.models else []
-    peers = [word for peer in invite.peers for word in ("--initial-peer", peer)]
-    return shlex.join([PROGRAM, "share", *(models or ["MODEL"]), *peers])
+    model = invite.models[0] if invite.models else InvitedModel("MODEL")
+    return share_line(model.name, model.revision, invite.peers)
 
 
 def in_words(invite: Invite) -> list[str]:
@@ -99,9 +96,13 @@ def in_words(invite: Invite) -> list[str]:
     ]
 
 
+def _named(model: InvitedModel) -> str:
+    return f"{model.name} at revision {model.revision}" if model.revision else model.name
+
+
 def _contents(invite: Invite) -> str:
     parts = [f"the swarm {invite.name}"] if invite.name else []
-    parts += [f"the model {model.name}" for model in invite.models]
+    parts += [f"the model {_named(model)}" for model in invite.models]
     hosts = list(dict.fromkeys(read_peer(peer).host for peer in invite.peers))
     return ", ".join([*parts, *(f"the address {host}" for host in hosts)]) + "; no token"
 
@@ -111,10 +112,15 @@ def as_json(invite: Invite) -> dict[str, object]:
     reach = widest_reach(invite.peers)
     return {
         "code": encode(invite),
-        "share_line": share_line(invite),
+        "share_line": line_of(invite),
         "name": invite.name or None,
         "models": [
-            {"name": model.name, "dht_prefix": model.dht_prefix or None} for model in invite.models
+            {
+                "name": model.name,
+                "dht_prefix": model.dht_prefix or None,
+                "revision": model.revision or None,
+            }
+            for model in invite.models
         ],
         "initial_peers": list(invite.peers),
         "reach": reach.value if reach is not None else None,
@@ -128,7 +134,7 @@ def _explain(text: str, *, in_json: bool) -> None:
         write_json(as_json(invite))
         return
     rows = [("swarm", invite.name or "(no name)")]
-    rows += [("model", model.name) for model in invite.models]
+    rows += [("model", _named(model)) for model in invite.models]
     rows += [("dht prefix", model.dht_prefix) for model in invite.models if model.dht_prefix]
     rows += [("peer", peer) for peer in invite.peers]
     for name, value in rows:

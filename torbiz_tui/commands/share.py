@@ -12,6 +12,7 @@ from torbiz_tui.commands.asking import agreed, agreed_to_pickled
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell, write_line
 from torbiz_tui.errors import ExitCode, TorbizError, UsageError
+from torbiz_tui.sharing.inviting import ask_line, share_line
 from torbiz_tui.sharing.refusals import DOES_NOT_FIT, NAME_TAKEN
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.sharing.service import SharingService
@@ -92,16 +93,16 @@ async def _start(sharing: SharingService, request: ShareRequest, *, replace: boo
 def invitation(state: SharingState, *, public: bool) -> list[str]:
     """How others join: to ask, and to host too."""
     assert state.spec is not None
-    model = state.spec.model
+    model, revision = state.spec.model, state.spec.revision
     blocks = f" blocks {state.blocks[0]}:{state.blocks[1]} of" if state.blocks else ""
     lines = [f"Serving{blocks} {model}."]
     if public or not state.addresses:
-        return [*lines, f"To ask it: {PROGRAM} ask --model {model}"]
+        return [*lines, f"To ask it: {ask_line(model, revision)}"]
     reachable = [a for a in state.addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
     address = (reachable or list(state.addresses))[0]
     lines += [
-        f"To ask it: {PROGRAM} ask --model {model} --initial-peer {address}",
-        f"To host more of it: {PROGRAM} share {model} --initial-peer {address}",
+        f"To ask it: {ask_line(model, revision, (address,))}",
+        f"To host more of it: {share_line(model, revision, (address,))}",
     ]
     if not reachable:
         lines.append("It is on loopback: only this machine reaches it.")

@@ -69,7 +69,12 @@ def as_json(swarm: KnownSwarm) -> dict[str, object]:
     return {
         "name": swarm.name,
         "models": [
-            {"name": model.name, "dht_prefix": model.dht_prefix or None} for model in swarm.models
+            {
+                "name": model.name,
+                "dht_prefix": model.dht_prefix or None,
+                "revision": model.revision or None,
+            }
+            for model in swarm.models
         ],
         "initial_peers": [*swarm.own, *swarm.peers],
         "started_here": swarm.started_here,

@@ -65,6 +65,12 @@ class ServerSpec:
     restart_on_crash: bool = True
     known_peers: tuple[str, ...] = ()
 
+    @property
+    def revision(self) -> str:
+        """The branch, tag or commit of the model at the hub; empty for main."""
+        named = (text.partition("=") for text in self.petals_options)
+        return next((value for name, _, value in named if name == "revision"), "")
+
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, for a file or a label; and always when it runs."""
         return {

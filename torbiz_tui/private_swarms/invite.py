@@ -1,16 +1,17 @@
 """Invitations to a private swarm, and the code that one fits into.
 
 A code is `torbiz1-` and base64url of: the length of the content (2 bytes), the content, its CRC-32.
-The content holds a name for the swarm, its models with their DHT prefixes, and peers; never a
-token. Whatever is decoded comes from strangers, and is checked as such.
+The content holds a name for the swarm, its models with their DHT prefixes, peers, and the revisions
+of the models where there are any (codes of earlier versions end before these); never a token. Whatever is decoded comes from strangers, and is checked as such.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from torbiz_tui.config_forms import is_revision
 from torbiz_tui.errors import UsageError
 from torbiz_tui.private_swarms.code_text import unwrap, wrap
 from torbiz_tui.private_swarms.peer_address import (
@@ -27,14 +28,19 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9_.
 _PREFIX = re.compile(r"[\w-]{1,120}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _IP4_TCP, _IP6_TCP, _TEXT = 4, 6, 0
+_REVISIONS = b"r"
 
 
 @dataclass(frozen=True)
 class InvitedModel:
-    """A model of a swarm: its name, and the DHT prefix where Petals would not derive that one."""
+    """A model of a swarm: its name, and the DHT prefix where Petals would not derive that one.
+
+    `revision` is the branch, tag or commit of the hub that is served, empty for main.
+    """
 
     name: str
     dht_prefix: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,11 @@ def is_swarm_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def invited_model(name: str, dht_prefix: str) -> InvitedModel:
+def invited_model(name: str, dht_prefix: str, revision: str = "") -> InvitedModel:
     """The model as others may know it: a folder's path stays here, its last part goes along."""
     if not _is_model(name):
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name.rstrip("/").rpartition("/")[2]).strip("-.")
-    return InvitedModel(name[:96] or "model", dht_prefix)
+    return InvitedModel(name[:96] or "model", dht_prefix, revision)
 
 
 def make_invite(
@@ -107,6 +113,11 @@ def encode(invite: Invite) -> str:
         content.append(len(together))
         for text in together:
             _put_path(content, read_peer(text))
+    # Without any, the code is one that earlier versions read, too.
+    if any(model.revision for model in invite.models):
+        content += _REVISIONS
+        for model in invite.models:
+            _put_text(content, model.revision)
     return wrap(bytes(content))
 
 
@@ -135,6 +146,11 @@ def decode_content(content: bytes) -> Invite:
         peers += [f"{reader.path()}/p2p/{identity}" for _ in range(reader.byte())]
         if len(peers) > MAX_PEERS:
             raise ValueError(f"it holds more than {MAX_PEERS} addresses")
+    if reader.take_if(_REVISIONS):
+        revisions = [reader.text() for _ in models]
+        if not any(revisions):
+            raise ValueError("its revisions are empty")
+        models = tuple(map(_at_revision, models, revisions))
     if not reader.at_end:
         raise ValueError("there is more in it than this version knows")
     invite = Invite(tuple(peers), models, name)
@@ -150,12 +166,18 @@ def _check(invite: Invite) -> None:
     for model in invite.models:
         if not _is_model(model.name):
             raise ValueError(f"{model.name!r} is no name of a model")
+        if model.revision and not is_revision(model.revision):
+            raise ValueError(f"{model.revision!r} is no revision of a model")
         if model.dht_prefix and not _PREFIX.fullmatch(model.dht_prefix):
             raise ValueError(f"{model.dht_prefix!r} is no DHT prefix")
     if not 1 <= len(invite.peers) <= MAX_PEERS:
         raise ValueError(f"it holds {len(invite.peers)} addresses, not 1 to {MAX_PEERS}")
     for peer in invite.peers:
         read_peer(peer)
+
+
+def _at_revision(model: InvitedModel, revision: str) -> InvitedModel:
+    return replace(model, revision=revision)
 
 
 def _is_model(name: str) -> bool:
@@ -209,6 +231,12 @@ class _Reader:
             raise ValueError("it ends too early")
         self._at += size
         return self._content[self._at - size : self._at]
+
+    def take_if(self, mark: bytes) -> bool:
+        """Whether this stands here; then it is taken."""
+        found = self._content.startswith(mark, self._at)
+        self._at += len(mark) * found
+        return found
 
     def byte(self) -> int:
         return self.take(1)[0]

@@ -23,11 +23,15 @@ _KEY = "swarms"
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model of a swarm; `source` is the folder that it lies in here, empty for one of the hub."""
+    """A model of a swarm; `source` is the folder that it lies in here, empty for one of the hub.
+
+    `revision` is the branch, tag or commit of the hub that is served, empty for main.
+    """
 
     name: str
     dht_prefix: str = ""
     source: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,12 @@ class KnownSwarms:
 
 def _merged(known: KnownSwarm, seen: KnownSwarm) -> KnownSwarm:
     models = {model.name: model for model in known.models}
-    models |= {model.name: model for model in seen.models}
+    for model in seen.models:
+        before = models.get(model.name)
+        if before is not None and not (model.revision or seen.own):
+            # Who only asks need not say which it is.
+            model = replace(model, revision=before.revision)
+        models[model.name] = model
     own = seen.own or known.own
     gone = {read_peer(text).peer_id for text in seen.own}
     # Fresh addresses of a peer take the place of its old ones.
@@ -170,7 +179,13 @@ def _read(entry: object) -> KnownSwarm | None:
         swarm = KnownSwarm(
             entry["name"],
             tuple(
-                KnownModel(str(model["name"]), str(model["dht_prefix"]), str(model["source"]))
+                KnownModel(
+                    str(model["name"]),
+                    str(model["dht_prefix"]),
+                    str(model["source"]),
+                    # Entries of earlier versions have none.
+                    str(model.get("revision", "")),
+                )
                 for model in entry["models"]
             ),
             tuple(map(str, entry["peers"])),
@@ -191,7 +206,12 @@ def _written(swarm: KnownSwarm) -> dict[str, object]:
     return {
         "name": swarm.name,
         "models": [
-            {"name": model.name, "dht_prefix": model.dht_prefix, "source": model.source}
+            {
+                "name": model.name,
+                "dht_prefix": model.dht_prefix,
+                "source": model.source,
+                "revision": model.revision,
+            }
             for model in swarm.models
         ],
         "peers": list(swarm.peers),

@@ -69,8 +69,10 @@ def asked_swarm(config: Config, model: str) -> KnownSwarm | None:
         return None
     folder = Path(model).expanduser()
     source = str(folder.absolute()) if (folder / "config.json").is_file() else ""
-    prefix = config.swarm.dht_prefix if model == config.model else ""
-    models = (KnownModel(folder.name if source else model, prefix, source),)
+    configured = model == config.model
+    prefix = config.swarm.dht_prefix if configured else ""
+    revision = config.ask.revision if configured and not source else ""
+    models = (KnownModel(folder.name if source else model, prefix, source, revision),)
     return KnownSwarm(
         config.swarm.name or named_after(models), models, peers, last_seen=time.time()
     )

@@ -164,6 +164,13 @@ def leave_revision(petals_options: str) -> str:
     return " ".join(without_revision(normalised(options_in(petals_options))))
 
 
+def take_revision(petals_options: str, revision: str) -> str:
+    """The options with this revision of the model, in place of another one."""
+    before = revision_in(petals_options)
+    rest = leave_revision(petals_options) if before else petals_options
+    return f"{rest} revision={revision}".strip()
+
+
 def request_from(
     draft: ShareDraft, base: ShareRequest, known: Mapping[str, KnownSwarm]
 ) -> ShareRequest:
@@ -236,7 +243,10 @@ def models_of_swarm(draft: ShareDraft, known: Mapping[str, KnownSwarm]) -> tuple
     """The models that the chosen swarm is known to hold, by the names that choose them here."""
     swarm = known.get(draft.known_swarm)
     if swarm is not None:
-        return tuple(InvitedModel(one.source or one.name, one.dht_prefix) for one in swarm.models)
+        return tuple(
+            InvitedModel(one.source or one.name, one.dht_prefix, one.revision)
+            for one in swarm.models
+        )
     return tuple(dict.fromkeys(model for invite in invites_in(draft) for model in invite.models))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,22 @@ def folder_of(spec: ServerSpec) -> str:
     return spec.source if own else ""
 
 
+def ask_line(model: str, revision: str = "", peers: Iterable[str] = ()) -> str:
+    """The command that asks the model, through these peers of a private swarm."""
+    at = ["--revision", revision] if revision else []
+    return shlex.join([_PROGRAM, "ask", "--model", model, *at, *_through(peers)])
+
+
+def share_line(model: str, revision: str = "", peers: Iterable[str] = ()) -> str:
+    """The command that hosts more of the model, the same weights, with these peers."""
+    at = ["--petals", f"revision={revision}"] if revision else []
+    return shlex.join([_PROGRAM, "share", model, *at, *_through(peers)])
+
+
+def _through(peers: Iterable[str]) -> list[str]:
+    return [word for peer in peers for word in ("--initial-peer", peer)]
+
+
 def invite_of(state: SharingState) -> Invite | None:
     """The invite to the hosted server's swarm; None in the public one.
 
@@ -37,7 +54,7 @@ def invite_of(state: SharingState) -> Invite | None:
     spec = state.spec
     if spec is None or not is_private(spec):
         return None
-    model = invited_model(spec.model, spec.dht_prefix)
+    model = invited_model(spec.model, spec.dht_prefix, spec.revision)
     # Who was there before us may be there after us.
     return make_invite((*state.addresses, *spec.initial_peers), (model,), spec.swarm_name)
 
@@ -57,7 +74,7 @@ def offers(state: SharingState) -> tuple[Offer, ...]:
         return ()
     address = Offer("address", "the invite address", state.addresses[0])
     if not is_private(state.spec):
-        line = shlex.join([_PROGRAM, "ask", "--model", state.spec.model])
+        line = ask_line(state.spec.model, state.spec.revision)
         return address, Offer("ask", "the line to ask it", line)
     code = invite_code(state)
     if not code:
@@ -101,7 +118,7 @@ def swarm_of(state: SharingState) -> KnownSwarm | None:
     spec = state.spec
     if spec is None or state.phase is not Phase.SERVING or not is_private(spec):
         return None
-    models = (KnownModel(spec.model, spec.dht_prefix, folder_of(spec)),)
+    models = (KnownModel(spec.model, spec.dht_prefix, folder_of(spec), spec.revision),)
     own = whole_peers(state.addresses)
     identities = {peer.rpartition("/p2p/")[2] for peer in own}
     others = [

@@ -23,6 +23,7 @@ from torbiz_tui.sharing.draft import (
     request_from,
     revision_in,
     same_name,
+    take_revision,
 )
 from torbiz_tui.sharing.hub_token import token_origin
 from torbiz_tui.widgets.field import Field
@@ -351,6 +352,11 @@ class ShareForm(Vertical):
         if not self.named_by_swarm:
             self._choose_another(named[0])
             self._about_model.insert(0, "Named by the swarm.")
+        revision = self._swarm.revision_of(self.model)
+        if revision and revision != self.revision:
+            taken = take_revision(self._options, revision)
+            self.query_one("#petals_options", Input).value = taken
+            self._about_model.append(f"The swarm serves revision={revision}.")
 
     @on(DescendantFocus)
     def _say_what_it_is(self, event: DescendantFocus) -> None:

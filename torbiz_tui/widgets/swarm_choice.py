@@ -98,6 +98,11 @@ class SwarmChoice(Vertical):
         """The models that the swarm is known to hold, by the names that choose them here."""
         return [model.name for model in models_of_swarm(self._draft(), self.known)]
 
+    def revision_of(self, model: str) -> str:
+        """The revision of a model that the swarm is known to serve; empty for main."""
+        named = models_of_swarm(self._draft(), self.known)
+        return next((one.revision for one in named if one.name == model), "")
+
     def take_choice(self) -> bool:
         """Whether another swarm is meant than when this was asked last."""
         self.query_one("#field-peers").set_class(self.joining, "-chosen")

@@ -106,9 +106,12 @@ def _seconds(stamp: str) -> float:
 def _moment(text: str, now: float) -> float:
     """A local time; of the hour that the end of summer time repeats the later one that has been."""
     parsed = time.strptime(text, "%Y %b %d %H:%M:%S")
-    both = [time.mktime((*parsed[:8], summer)) for summer in (0, 1)]
-    # With the other time of the year it comes to another hour.
-    moments = [at for at in both if time.localtime(at)[:6] == parsed[:6]] or [time.mktime(parsed)]
+    found = time.mktime(parsed)
+    moments = [found]
+    # Which of the two it takes depends on what it was asked before.
+    for at in (found - 3600, found + 3600):
+        if time.localtime(at)[:6] == parsed[:6]:
+            moments.append(at)
     return max((at for at in moments if at <= now + _CLOCKS_DIFFER_S), default=min(moments))
 
 

@@ -104,14 +104,15 @@ def _seconds(stamp: str) -> float:
 
 
 def _moment(text: str, now: float) -> float:
-    """A local time; of the hour that the end of summer time repeats the later one that has been."""
+    """A local time; of an hour that the end of summer time has just repeated one that has been."""
     parsed = time.strptime(text, "%Y %b %d %H:%M:%S")
     found = time.mktime(parsed)
-    moments = [found]
-    # Which of the two it takes depends on what it was asked before.
-    for at in (found - 3600, found + 3600):
-        if time.localtime(at)[:6] == parsed[:6]:
-            moments.append(at)
+    if found < now - 7200:
+        # Such a log is read as a whole, and to look twice would cost as much as all the rest.
+        return found
+    # Which of the two it finds depends on what it was asked before.
+    others = [at for at in (found - 3600, found + 3600) if time.localtime(at)[:6] == parsed[:6]]
+    moments = [found, *others]
     return max((at for at in moments if at <= now + _CLOCKS_DIFFER_S), default=min(moments))
 
 

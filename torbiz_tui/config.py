@@ -16,9 +16,9 @@ from torbiz_tui.config_sections import (
     InterfaceConfig,
     LogsConfig,
     PetalsConfig,
-    ShareConfig,
     SwarmConfig,
 )
+from torbiz_tui.config_share import ShareConfig
 from torbiz_tui.config_values import Kind, RejectedError
 
 __all__ = [

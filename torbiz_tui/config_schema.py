@@ -17,11 +17,10 @@ from torbiz_tui.config_sections import (
     InterfaceConfig,
     LogsConfig,
     PetalsConfig,
-    ShareConfig,
     SwarmConfig,
-    declared,
 )
-from torbiz_tui.config_values import Choice, Flag, Kind, Text
+from torbiz_tui.config_share import ShareConfig
+from torbiz_tui.config_values import Choice, Flag, Kind, Text, declared
 
 
 @dataclass(frozen=True)

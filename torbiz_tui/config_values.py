@@ -6,8 +6,10 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+T = TypeVar("T")
 
 _WHOLE = re.compile(r"-?(?:0|[1-9](?:_?\d)*)")
 # A string that YAML would read as something else, or that has a character with a meaning in it.
@@ -327,3 +329,13 @@ def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     # What does not print would break the line, or could not be seen.
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
+
+
+def declared(default: T, kind: Kind, doc: str, option: str = "") -> T:
+    """Declare a key: its default, what is accepted, its meaning, and its option if it has one."""
+    return field(default=default, metadata=facts_of_key(kind, doc, option))
+
+
+def facts_of_key(kind: Kind, doc: str, option: str = "") -> dict[str, object]:
+    """What a field of a section carries, for one whose default is made by a function."""
+    return {"kind": kind, "doc": doc, "option": option}

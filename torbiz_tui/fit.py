@@ -70,7 +70,7 @@ class Needs:
     """What blocks take where they are, in bytes.
 
     `fixed` is once for the server, and `working` the part of it that is needed only while the longest
-    prompt is computed.
+    prompt is computed. `adapters_per_block` are the LoRA adapters that are hosted beside.
     """
 
     dtype: str
@@ -79,11 +79,12 @@ class Needs:
     cache_per_block: int
     fixed: int
     working: int = 0
+    adapters_per_block: int = 0
 
     @property
     def per_block(self) -> int:
-        """One block with its attention cache."""
-        return self.weights_per_block + self.cache_per_block
+        """One block with its attention cache and its adapters."""
+        return self.weights_per_block + self.cache_per_block + self.adapters_per_block
 
     def total(self, blocks: int) -> int:
         """The most that a server of so many blocks takes: its cache full, in a long prompt."""
@@ -99,7 +100,7 @@ class Fit:
     """How many blocks of a model fit.
 
     `blocks` is 0 when none does, None when that is not known. `download` are the bytes that one
-    block is in the model's own files.
+    block is in the model's own files. `adapters_left_out` are adapters whose size is not known.
     """
 
     num_blocks: int
@@ -107,6 +108,7 @@ class Fit:
     needs: Needs
     reserve_percent: int
     download_per_block: int
+    adapters_left_out: tuple[str, ...] = ()
 
     @cached_property
     def blocks(self) -> int | None:
@@ -142,8 +144,17 @@ class Fit:
         return (
             f"{memory_text(self.place.free)} free on {self.place.title}, "
             f"{self.reserve_percent}% kept back, {memory_text(self.needs.fixed)} for Petals, "
-            f"{memory_text(self.needs.per_block)} a block with its attention cache: {outcome}."
+            f"{memory_text(self.needs.per_block)} a block with its attention cache"
+            f"{self.adapters_text()}: {outcome}."
         )
+
+    def adapters_text(self) -> str:
+        """What of `per_block` adapters are, and which are not counted; empty without any."""
+        beside = self.needs.adapters_per_block
+        text = f" and {memory_text(beside)} of adapters" if beside else ""
+        if self.adapters_left_out:
+            text += f" (without {', '.join(self.adapters_left_out)}, of unknown size)"
+        return text
 
 
 def choose_place(machine: Hardware, device: str = "auto", memory_limit: int | None = None) -> Place:

@@ -284,7 +284,8 @@ NOTES: Sequence[str] = (
     " biases or embeddings, pickled weights, adapters of another architecture or size) and a name"
     " with a dot: a folder can be renamed. They are got before the model. The swarm is told the hub id, or the folder's own"
     " name; `torbiz-tui ask --adapter NAME` asks with one of them (Petals' client with"
-    " `active_adapter=NAME`), and how many blocks fit leaves them out.",
+    " `active_adapter=NAME`). How many blocks fit counts them: by the file of a folder, or by the size"
+    " that the hub tells; one whose size is not known is said to be left out.",
     "`custom_module_path` is for experts of hivemind, which Petals itself serves none of; a container"
     " sees only its own files.",
 )

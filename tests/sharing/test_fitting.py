@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.hardware import Gpu, Hardware
 from torbiz_tui.paths import Paths
-from torbiz_tui.sharing import fitting
+from torbiz_tui.sharing import adapter_sizes, fitting
 from torbiz_tui.sharing.fitting import (
     ChosenBlocks,
     choose_blocks,
@@ -47,6 +49,46 @@ def test_auto_on_a_processor_is_what_fits_and_says_why() -> None:
     assert got.note.endswith("7 of 80 blocks.")
     assert got.warning == ""
     assert chosen(pc(1000)).blocks == "80"
+
+
+def adapter(folder: Path, mebibytes: int) -> str:
+    """A folder with an adapter that has so many MiB in two bytes a number."""
+    folder.mkdir()
+    shapes = {"shape": [mebibytes * 2**20 // 2], "dtype": "F32", "data_offsets": [0, 0]}
+    header = json.dumps({"model.layers.0.q_proj.lora_A.weight": shapes}).encode()
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(struct.pack("<Q", len(header)) + header)
+    return str(folder)
+
+
+def test_adapters_count_as_much_as_is_known_of_them(tmp_path: Path) -> None:
+    mine = adapter(tmp_path / "mine", 80 * 300)
+    got = chosen(pc(16), petals_options=(f"adapters=acme/unknown {mine}",))
+    assert got.blocks == "5"
+    assert "a block with its attention cache and 300 MiB of adapters" in got.note
+    assert "(without acme/unknown, of unknown size): 5 of 80 blocks." in got.note
+
+
+async def test_the_size_of_one_at_the_hub_is_what_the_hub_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def hub(name: str) -> adapter_sizes._Size | None:
+        asked.append(name)
+        return adapter_sizes._Size(stored=8_000) if name == "acme/there" else None
+
+    monkeypatch.setattr(adapter_sizes, "_at_hub", hub)
+    sizes = adapter_sizes.AdapterSizes()
+    names = ("acme/there", "acme/away", "acme/had")
+    snapshots = tmp_path / "models--acme--had" / "snapshots"
+    snapshots.mkdir(parents=True)
+    adapter(snapshots / "commit", 1)
+    for _ in range(2):
+        await sizes.learn(names, tmp_path)
+        beside = sizes.beside_block(names, 8, 2)
+        assert (beside.size, beside.unknown) == (1_000 + 2**20 // 8, ("acme/away",))
+    assert asked == ["acme/there", "acme/away"]
 
 
 def test_what_the_form_says_counts_not_the_configuration() -> None:

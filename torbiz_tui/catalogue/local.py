@@ -57,7 +57,7 @@ def check_model_files(folder: Path) -> str:
         return f"{folder} holds no safetensors weights."
     for file in weights:
         try:
-            header, begin = _safetensors_header(file)
+            header, begin = safetensors_header(file)
         except (OSError, ValueError, struct.error) as error:
             return f"{file} is damaged: {error}."
         end = max(entry["data_offsets"][1] for entry in header.values())
@@ -99,7 +99,7 @@ def read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _safetensors_header(file: Path) -> tuple[dict[str, Any], int]:
+def safetensors_header(file: Path) -> tuple[dict[str, Any], int]:
     """The tensors' descriptions and the byte at which their data begins.
 
     The format: 8 bytes little-endian length, that many bytes of JSON, then the data
@@ -121,7 +121,7 @@ def count_parameters(folder: Path) -> int | None:
     total = 0
     for file in folder.glob("*.safetensors"):
         try:
-            header, _begin = _safetensors_header(file)
+            header, _begin = safetensors_header(file)
         except (OSError, ValueError, struct.error):
             return None
         for entry in header.values():

@@ -10,15 +10,25 @@ from torbiz_tui.catalogue import ModelInfo
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.errors import TorbizError
-from torbiz_tui.fit import Fit, configured_fit, configured_place, memory_text, without_gpu
+from torbiz_tui.fit import (
+    DTYPE_BYTES,
+    Fit,
+    configured_fit,
+    configured_place,
+    memory_text,
+    without_gpu,
+)
 from torbiz_tui.hardware import Hardware, as_containers_see, look, nvidia_gpu
 from torbiz_tui.paths import Paths
+from torbiz_tui.sharing.adapter_sizes import AdapterSizes
 from torbiz_tui.sharing.petals_options import value_of
 from torbiz_tui.sharing.refusals import DOES_NOT_FIT
 from torbiz_tui.sharing.request import ShareRequest
 from torbiz_tui.threads import call_abandonable
 
 _REMOTE = ("ssh://", "tcp://", "http://", "https://")
+# What the hub has told once holds for the form, too, which cannot wait for it.
+_SIZES = AdapterSizes()
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ async def fitting_blocks(
     """
     machine = await call_abandonable(partial(look, paths.cache), "look at the machine")
     machine = as_containers_see(machine, memory)
+    await _SIZES.learn(_adapters(request), paths.cache)
     try:
         fit = fit_for(request, model, config, machine, hosting)
     except TorbizError as error:
@@ -81,7 +92,20 @@ def fit_for(
         raise _unknown(f"The sizes of {model.name} are not known.")
     if fit.blocks is None:
         raise _unknown(fit.sentence())
-    return fit
+    return _with_adapters(fit, _adapters(request))
+
+
+def _adapters(request: ShareRequest) -> tuple[str, ...]:
+    adapters = value_of(request.petals_options, "adapters")
+    return adapters if isinstance(adapters, tuple) else ()
+
+
+def _with_adapters(fit: Fit, adapters: tuple[str, ...]) -> Fit:
+    if not adapters:
+        return fit
+    beside = _SIZES.beside_block(adapters, fit.num_blocks, DTYPE_BYTES[fit.needs.dtype])
+    needs = replace(fit.needs, adapters_per_block=beside.size)
+    return replace(fit, needs=needs, adapters_left_out=beside.unknown)
 
 
 def hosted_elsewhere(config: Config, hosting: str) -> bool:

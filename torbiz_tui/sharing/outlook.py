@@ -114,7 +114,7 @@ def _short(word: str) -> str:
 def _free(fit: Fit) -> str:
     return (
         f"{_memory(fit)}, {fit.reserve_percent}% kept back,"
-        f" {memory_text(fit.needs.per_block)} a block"
+        f" {memory_text(fit.needs.per_block)} a block{fit.adapters_text()}"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import demo_config, free_port
-from torbiz_tui.environments import native
+from torbiz_tui.environments import native_launch
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.environments.share_lock import share_lock
@@ -28,7 +28,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NativeDriver:
     paths.env_python.symlink_to(sys.executable)
     made = NativeDriver(paths, demo_config(paths.home))
 
-    async def prepared(_spec: ServerSpec) -> None:
+    async def prepared(*_: object) -> None:
         """Setup is not needed for that."""
 
     monkeypatch.setattr(made, "prepare_server", prepared)
@@ -47,7 +47,7 @@ async def test_a_start_that_is_cancelled_in_the_middle_is_undone(
         assert go_on.wait(60)
         return begin_run(log, title)
 
-    monkeypatch.setattr(native, "begin_run", slow)
+    monkeypatch.setattr(native_launch, "begin_run", slow)
     spec = ServerSpec("torbiz-demo", "x", 8, port=free_port(), restart_on_crash=False)
     starting = asyncio.create_task(driver.start_server(spec, {}))
     assert await asyncio.to_thread(begun.wait, 60)

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,11 +28,11 @@ from torbiz_tui.environments.base import (
     ServerRecord,
     ServerSpec,
 )
+from torbiz_tui.environments.native_launch import Child, launch
 from torbiz_tui.environments.native_record import (
     ENVIRONMENT,
     NativeRecord,
     record_from_json,
-    record_to_json,
 )
 from torbiz_tui.environments.own_memory import OwnMemory
 from torbiz_tui.environments.petals_stack import PetalsStack
@@ -41,10 +40,8 @@ from torbiz_tui.environments.ports import require_free_port
 from torbiz_tui.environments.processes import (
     NativeRunner,
     clean_environ,
-    kill_group,
     last_lines,
     of_earlier_boot,
-    open_log,
     start_mark,
     wait_gone,
 )
@@ -53,9 +50,9 @@ from torbiz_tui.environments.share_lock import share_lock
 from torbiz_tui.environments.shared_runner import SharedRunners
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.following import follow
-from torbiz_tui.logs.run_start import begin_run, run_follower
+from torbiz_tui.logs.run_start import run_follower
 from torbiz_tui.logs.writing import MAX_BYTES, logger, rotate
-from torbiz_tui.paths import Paths, runner_scripts, write_json
+from torbiz_tui.paths import Paths, runner_scripts
 from torbiz_tui.setup.step import SILENT, Reporter, Step
 
 if TYPE_CHECKING:
@@ -74,7 +71,7 @@ class NativeDriver(EnvironmentDriver):
         self._paths = paths
         self._config = config
         self.stack = PetalsStack(paths, config.petals)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[int, Child] = {}
         self._sampled: dict[int, psutil.Process] = {}
         self._frozen = False
         self._memory = OwnMemory()
@@ -135,62 +132,17 @@ class NativeDriver(EnvironmentDriver):
             "--",
             *self.server_argv(spec),
         ]
-        launching = asyncio.create_task(
-            asyncio.to_thread(self._launch, argv, spec, self._environ(secrets), log_file)
+        record = await launch(
+            argv,
+            spec,
+            self._environ(secrets),
+            home=self._paths.home,
+            log_file=log_file,
+            record_file=self._record_file,
+            children=self._children,
         )
-        try:
-            record = await asyncio.shield(launching)
-        except asyncio.CancelledError:
-            # What is being started is remembered first, or nobody could end it.
-            await asyncio.wait([launching])
-            if launching.exception() is None:
-                self._end_at_once(launching.result())
-            raise
         logger("sharing").info("started pid %d: %s", record.pid, " ".join(self.server_argv(spec)))
         return record
-
-    def _launch(
-        self, argv: Sequence[str], spec: ServerSpec, environ: Mapping[str, str], log_file: Path
-    ) -> NativeRecord:
-        with open_log(log_file) as log:
-            start = begin_run(log, f"The server of {spec.model} starts")
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environ,
-                cwd=self._paths.home,
-                start_new_session=True,
-            )
-        self._children[process.pid] = process
-        record = NativeRecord.of(
-            process.pid,
-            start_mark(process.pid) or "",
-            time.time(),
-            spec,
-            (log_file, start.offset),
-            start.heading,
-        )
-        try:
-            write_json(self._record_file, record_to_json(record))
-        except OSError as error:
-            # A server that nobody remembers could not be stopped by anybody.
-            kill_group(process.pid)
-            raise TorbizError(
-                f"The file {self._record_file} cannot be written, so nothing was started.",
-                why=f"{error.strerror}.",
-                remedy="Free some disk space or mend the permissions, then try again.",
-                code="run_not_writable",
-            ) from error
-        return record
-
-    def _end_at_once(self, record: NativeRecord) -> None:
-        """End a server whose start nobody waits for any more; its supervisor sees to the rest."""
-        logger("sharing").info("the start of pid %d was cut off", record.pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(record.pid, signal.SIGTERM)
-        self._record_file.unlink(missing_ok=True)
 
     async def command_text(self, spec: ServerSpec) -> str:
         when = supervision_arguments(changed(spec, restart_on_crash=False))

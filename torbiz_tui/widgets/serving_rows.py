@@ -18,7 +18,6 @@ Row = tuple[str, list[Part], Content]
 
 _LABEL = 12
 _VALUE = 31
-_LEAST_BESIDE = 10
 _MOST_BESIDE = 90
 _BAR = 12
 _NOTHING = Content("")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.swarm
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 QUESTIONS = ("What is a swarm?", "What is Petals?")
-SLOW_S = 90.0
+SLOW_S = 180.0
 
 
 class DemoSwarm:

@@ -25,7 +25,7 @@ from torbiz_tui.sharing.state import Phase, SharingState
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 CTRL_S, F3 = "\x13", "\x1bOR"
-SLOW_S = 90.0
+SLOW_S = 180.0
 
 
 def services_of(home: Path) -> Services:

@@ -18,7 +18,7 @@ from tests.conftest import free_port
 pytestmark = pytest.mark.swarm
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
-SLOW_S = 90.0
+SLOW_S = 180.0
 
 
 def arguments(home: Path, *more: str) -> list[str]:
@@ -63,15 +63,16 @@ def test_the_server_of_this_machine_is_marked_until_it_stops(demo_home: Path) ->
             assert watching.stdout is not None
             assert json.loads(watching.stdout.readline())["complete"]
             assert command(demo_home, "stop").returncode == 0
-            stopped = time.monotonic()
-            while json.loads(watching.stdout.readline())["complete"]:
-                pass
-            assert time.monotonic() - stopped < 2.0
+            stopped, late = time.time(), 0
+            while (looked := json.loads(watching.stdout.readline()))["complete"]:
+                late += looked["looked_at"] > stopped
+            # The next look shows it; one may have begun before.
+            assert late <= 1
             os.kill(watching.pid, signal.SIGINT)
-            assert watching.wait(15) == 130
+            assert watching.wait(30) == 130
         finally:
             watching.kill()
             watching.communicate()
-        assert psutil.wait_procs(monitors(demo_home), timeout=5)[1] == []
+        assert psutil.wait_procs(monitors(demo_home), timeout=20)[1] == []
     finally:
         command(demo_home, "stop")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from torbiz_tui.private_swarms.peer_address import read_peer
 
 DIAL_TIMEOUT_S = 2.0
+# A resolver that is not there takes its own time over a name, which nothing cuts short.
+_LATE_S = 0.5
 
 
 def dial(address: str, timeout_s: float = DIAL_TIMEOUT_S) -> str:
@@ -30,11 +33,21 @@ def dial(address: str, timeout_s: float = DIAL_TIMEOUT_S) -> str:
 
 
 def answering(addresses: Sequence[str], timeout_s: float = DIAL_TIMEOUT_S) -> tuple[str, ...]:
-    """Those of the addresses that take a connection; all are tried at once."""
-    if not addresses:
-        return ()
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        problems = list(pool.map(lambda address: dial(address, timeout_s), addresses))
-    return tuple(
-        address for address, problem in zip(addresses, problems, strict=True) if not problem
-    )
+    """Those of the addresses that take a connection; all are tried at once, and not for longer."""
+    there: set[str] = set()
+
+    def knock(address: str) -> None:
+        if not dial(address, timeout_s):
+            there.add(address)
+
+    knocks = [
+        threading.Thread(target=knock, args=(address,), name="dial", daemon=True)
+        for address in addresses
+    ]
+    for each in knocks:
+        each.start()
+    deadline = time.monotonic() + timeout_s + _LATE_S
+    for each in knocks:
+        each.join(max(0.0, deadline - time.monotonic()))
+    found = there.copy()
+    return tuple(address for address in addresses if address in found)

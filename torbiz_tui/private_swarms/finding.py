@@ -34,7 +34,7 @@ class FoundSwarm:
 
 
 def find_again(swarm: KnownSwarm, *, hosting: bool) -> FoundSwarm:
-    """Dial the peers that were there last; it blocks for 2 s at most.
+    """Dial the peers that were there last; it blocks for 3 s at most.
 
     Who hosts does not join through this machine's own address, and may begin anew a swarm that
     began here. Raises TorbizError (`swarm_not_found`) when nobody answers.

@@ -35,7 +35,8 @@ class OthersLoad:
     """Tells when others need the machine: above `percent` of all processors over a minute.
 
     Once they did, it takes `QUIET_S` of less than `QUIET_PART` of that until they no longer do. What
-    was seen before a server started or ended does not count after it.
+    was seen before a server started or ended does not count after it, nor what nobody looked at for
+    over a minute.
     """
 
     def __init__(
@@ -59,11 +60,12 @@ class OthersLoad:
         """Measure what was used since the last call, and judge."""
         with self._lock:
             now = self._now()
-            part = self._share(self._session())
-            if part is None:
+            part, passed = self._share(self._session()), now - self._looked_at
+            # After a pause for another reason it would be the mean of hours.
+            if part is None or passed > BUSY_S:
                 self._seen.clear()
             else:
-                self._seen.append((now - self._looked_at, 100 * part))
+                self._seen.append((passed, 100 * part))
             self._looked_at = now
             return self._judge(now)
 

@@ -127,6 +127,16 @@ class Machine:
         return found
 
 
+def test_an_afternoon_that_nobody_looked_at_does_not_count(others_load: ModuleType) -> None:
+    """As while the server paused outside of its hours."""
+    machine = Machine(others_load, percent=50)
+    assert machine.changes(60, percent=10) == []
+    machine.clock += 5 * 3600
+    machine.part = 0.9
+    assert not machine.load.too_high()
+    assert machine.changes(600, percent=10) == []
+
+
 def test_others_load_counts_after_a_minute_and_is_over_after_three_quiet_ones(
     others_load: ModuleType,
 ) -> None:

@@ -34,7 +34,8 @@ async def launch(
 ) -> NativeRecord:
     """Start `argv` in `home`, detached, with its output in the log; write the record.
 
-    The process is put into `children`. A start that is cancelled is undone. Raises TorbizError when a file cannot be written.
+    The process is put into `children`. A start that is cancelled is undone. Raises TorbizError when
+    a file cannot be written.
     """
 
     def start() -> NativeRecord:

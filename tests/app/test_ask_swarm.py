@@ -86,6 +86,21 @@ async def test_who_hosts_already_is_offered_a_restart_with_them(services: FakeSe
     assert services.sharing.stopped == 0
 
 
+async def test_the_own_blocks_that_are_asked_for_are_kept_beside_the_missing_ones(
+    services: FakeServices,
+) -> None:
+    app = app_of(services)
+    own = peer(1)
+    route = Route(8, (Hop(0, 4, own.rpartition("/")[2]),), ((4, 8),))
+    async with app.run_test(size=(100, 30)) as pilot:
+        services.sharing.become(replace(SERVING, addresses=(own,)))
+        services.inference.lead(route)
+        await until_shown(pilot, "Ctrl+S")
+        await pilot.press("ctrl+s")
+        await until_shown(pilot, "Restart with these", "0:4, which this machine serves already")
+        assert app.screen.query_one("#blocks", Input).value == "0:8"
+
+
 async def test_the_message_goes_when_the_blocks_appear(services: FakeServices) -> None:
     async with app_of(services).run_test(size=(80, 24)) as pilot:
         services.inference.lead(HALF)

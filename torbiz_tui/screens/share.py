@@ -142,10 +142,25 @@ class ShareScreen(RestartingScreen):
         """Fill in a model and blocks of it, and say why; a server that runs goes on meanwhile."""
         await self.loaded.wait()
         note = self.open_form()
+        blocks, kept = self._with_own(model, blocks)
+        reason += kept
         self.form.choose(model, blocks)
         if self.form.display:
             self.query_one("#start").focus()
         self.notice.show_text(f"{reason}{note}")
+
+    def _with_own(self, model: str, blocks: str) -> tuple[str, str]:
+        """Blocks to be filled in and those that this machine is asked for, so that none gets lost."""
+        from torbiz_tui.sharing.changes import beside_own
+        from torbiz_tui.swarm_map.snapshot import peers_of
+
+        state, route = self.services.sharing.state, self.services.inference.route
+        own = peers_of(state.addresses)
+        asked = route is not None and any(hop.peer in own for hop in route.hops)
+        same = state.spec is not None and model in (state.spec.source, state.spec.model)
+        if not (asked and same) or state.blocks is None:
+            return blocks, ""
+        return beside_own(blocks, state.blocks)
 
     @work(group="offer", exclusive=True, exit_on_error=False)
     async def prepare(self, field: str, reason: str, *, swarm: str = "") -> None:

@@ -55,6 +55,21 @@ def changes(
     return found
 
 
+def beside_own(wanted: str, own: tuple[int, int]) -> tuple[str, str]:
+    """The blocks that fill a gap `A:B` and keep what this machine serves, and what to say of those.
+
+    One server has one range: where others' blocks lie between, its own are given up.
+    """
+    first, colon, end = wanted.partition(":")
+    if not colon:
+        return wanted, ""
+    gap, own_text = (int(first), int(end)), f"{own[0]}:{own[1]}"
+    if gap[0] > own[1] or gap[1] < own[0]:
+        return wanted, f" This machine would no longer serve {own_text}, which lies apart."
+    both = f"{min(gap[0], own[0])}:{max(gap[1], own[1])}"
+    return both, f" {own_text}, which this machine serves already, is kept."
+
+
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return SWITCHES[name][value]

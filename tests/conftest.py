@@ -42,10 +42,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Each part shares a container image or a swarm; what takes longest comes first.
+# Each part shares a container image, a swarm or a model; what takes longest comes first, as many as
+# there are processes, so that none works alone at the end.
 _TOGETHER = {
     "hosting": ("engine/test_image", "engine/test_podman_hosting", "engine/test_server"),
     "engine": ("engine/",),
+    "swarms of their own": tuple(
+        f"runner_scripts/test_{name}"
+        for name in ("lost_servers", "rejoining", "local_model", "check_stack")
+    ),
     "runner_scripts": ("runner_scripts/",),
 }
 

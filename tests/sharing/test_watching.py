@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -91,6 +92,39 @@ async def test_a_server_that_has_ended_pauses_no_more(tmp_path: Path) -> None:
     await watch.finish(0)
     assert "it serves at 22:00-07:00 only" in held.now.events[-2].text
     assert (held.now.phase, held.now.pauses, held.now.restart_at) == (Phase.FAILED, "", None)
+    await held.close()
+
+
+class Stopped(Ended):
+    """A driver whose server was stopped, so many seconds ago."""
+
+    def __init__(self, ago_s: float) -> None:
+        super().__init__()
+        self._ended_at = time.time() - ago_s
+        self.forgotten: list[str] = []
+
+    async def wait_server(self, _record: object) -> ExitReport:
+        return ExitReport(code=0, asked=True, ended_at=self._ended_at)
+
+    async def forget_server(self, record: ServerRecord) -> None:
+        self.forgotten.append(record.id)
+
+
+@pytest.mark.parametrize(("ago_s", "forgotten"), [(0.0, []), (3600.0, ["1"])])
+async def test_a_server_whose_stopping_nobody_saw_to_the_end_is_told_once(
+    tmp_path: Path, ago_s: float, forgotten: list[str]
+) -> None:
+    paths = Paths(tmp_path)
+    paths.ensure()
+    driver: Any = Stopped(ago_s)
+    held = HeldState(paths)
+    watch = ServerWatch(cast("EnvironmentDriver", driver), held, Config())
+    await watch.begin(RECORD)
+    await watch.finish(30)
+    assert held.now.phase is Phase.STOPPED
+    assert held.now.events[-1].text == "The server was stopped from elsewhere"
+    # Whoever stops it just now does that.
+    assert driver.forgotten == forgotten
     await held.close()
 
 

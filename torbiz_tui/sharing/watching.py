@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 from torbiz_tui.config import Config
 from torbiz_tui.environments.base import (
@@ -21,6 +22,8 @@ from torbiz_tui.sharing.state import Phase, SharingEvent, SharingState, Stage
 
 _CATCH_UP_S = 5.0
 _FOLLOW_AGAIN_S = 3.0
+# Whoever has stopped a server forgets it within moments.
+_FORGOTTEN_WITHIN_S = 60.0
 
 
 class ServerWatch:
@@ -155,6 +158,11 @@ class ServerWatch:
         with contextlib.suppress(TorbizError):
             remembered = await self._driver.find_server()
         if report.asked or remembered is None or remembered.id != record.id:
+            ended_at = report.ended_at
+            if ended_at is not None and time.time() - ended_at > _FORGOTTEN_WITHIN_S:
+                # Who stopped it has left before; it is told once.
+                with contextlib.suppress(TorbizError, OSError):
+                    await self._driver.forget_server(record)
             text = "The server was stopped from elsewhere"
             events = self._held.with_event(text)
             self._held.set(SharingState(exit_report=report, events=events))

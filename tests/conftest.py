@@ -38,6 +38,9 @@ def pytest_configure() -> None:
     """
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
+    # The models are tiny, and several servers share few cores: threads of one that wait for each
+    # other would make it many times slower.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

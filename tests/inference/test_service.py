@@ -38,6 +38,7 @@ LOCAL_ANSWERS = """
 import json, sys, torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 folder, questions = sys.argv[1], json.loads(sys.argv[2])
+torch.set_num_threads(1)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = LlamaForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
 answers = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from textual.widgets import Input
 
 from tests.app.conftest import app_of
@@ -86,14 +87,14 @@ async def test_who_hosts_already_is_offered_a_restart_with_them(services: FakeSe
     assert services.sharing.stopped == 0
 
 
+@pytest.mark.parametrize("hops", [(), (Hop(0, 4, peer(1).rpartition("/")[2]),)])
 async def test_the_own_blocks_that_are_asked_for_are_kept_beside_the_missing_ones(
-    services: FakeServices,
+    services: FakeServices, hops: tuple[Hop, ...]
 ) -> None:
     app = app_of(services)
-    own = peer(1)
-    route = Route(8, (Hop(0, 4, own.rpartition("/")[2]),), ((4, 8),))
+    route = Route(8, hops, ((4, 8),))
     async with app.run_test(size=(100, 30)) as pilot:
-        services.sharing.become(replace(SERVING, addresses=(own,)))
+        services.sharing.become(replace(SERVING, addresses=(peer(1),)))
         services.inference.lead(route)
         await until_shown(pilot, "Ctrl+S")
         await pilot.press("ctrl+s")

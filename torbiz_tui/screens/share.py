@@ -150,15 +150,16 @@ class ShareScreen(RestartingScreen):
         self.notice.show_text(f"{reason}{note}")
 
     def _with_own(self, model: str, blocks: str) -> tuple[str, str]:
-        """Blocks to be filled in and those that this machine is asked for, so that none gets lost."""
+        """Blocks to be filled in, and those that this machine may serve alone: none gets lost."""
         from torbiz_tui.sharing.changes import beside_own
         from torbiz_tui.swarm_map.snapshot import peers_of
 
         state, route = self.services.sharing.state, self.services.inference.route
         own = peers_of(state.addresses)
-        asked = route is not None and any(hop.peer in own for hop in route.hops)
+        # Where blocks are missing, the runner may not say whom it would ask for the others.
+        others = route is not None and route.hops and all(hop.peer not in own for hop in route.hops)
         same = state.spec is not None and model in (state.spec.source, state.spec.model)
-        if not (asked and same) or state.blocks is None:
+        if others or not same or state.blocks is None:
             return blocks, ""
         return beside_own(blocks, state.blocks)
 

@@ -11,6 +11,7 @@ from torbiz_tui.paths import Paths, write_json
 from torbiz_tui.swarm_map.snapshot import BadSnapshotError, Snapshot, peers_of, read_snapshot
 
 _KEPT = 8
+_LOCK_S = 2.0
 # A look at 200 servers takes about 100 kB.
 _LONGEST = 400_000
 
@@ -46,10 +47,13 @@ class LastLooks:
         entry = {"model": model, "prefix": prefix, "peers": identities, "look": dict(look)}
         if len(json.dumps(entry)) > _LONGEST:
             return
-        others = [one for one in self._load() if not _is_of(one, model, prefix, peers)]
+        from filelock import FileLock
+
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_json(self._file, {"looks": [entry, *others[: _KEPT - 1]]})
+            with FileLock(self._file.with_suffix(".lock"), timeout=_LOCK_S):
+                others = [one for one in self._load() if not _is_of(one, model, prefix, peers)]
+                write_json(self._file, {"looks": [entry, *others[: _KEPT - 1]]})
         except OSError as error:
             logger("swarm").warning("the look at the swarm is not kept: %s", error)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Pausing and removing are seen this late; the end itself is told by the engine at once.
 POLL_S = 1.0
 _LATE_S = 5.0
+_LOOKS_MS = 250
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ async def exit_code(engine: Engine, container_id: str) -> int | None:
     """Wait for the container's end; its exit code, None when the engine does not tell."""
 
     def wait(client: DockerClient) -> Iterator[int]:
-        yield int(client.api.wait(container_id, timeout=None)["StatusCode"])
+        # Podman's imitation of Docker's call looks without any pause, which takes half a processor.
+        code = _told_by_podman(client, container_id) if engine.facts.podman else None
+        if code is None:
+            code = int(client.api.wait(container_id, timeout=None)["StatusCode"])
+        yield code
 
     from docker import errors
 
@@ -60,6 +65,14 @@ async def exit_code(engine: Engine, container_id: str) -> int | None:
             async for code in stream:
                 return code
     return None
+
+
+def _told_by_podman(client: DockerClient, container_id: str) -> int | None:
+    """The same by Podman's own call; None where that is not to be had."""
+    api = client.api
+    address = f"{api.base_url}/v4.0.0/libpod/containers/{container_id}/wait"
+    reply = api.post(address, params={"interval": f"{_LOOKS_MS}ms"}, timeout=None)
+    return int(reply.json()) if reply.ok else None
 
 
 async def sights(

@@ -208,3 +208,20 @@ async def test_a_question_does_not_wait_for_a_server_that_pauses(services: FakeS
         await pilot.press(*"go", "enter")
         await until_shown(pilot, "Paused: on the battery.", "does not serve torbiz-demo now")
         assert app.screen.query_one(QuestionInput).text == "go"
+
+
+async def test_a_question_waits_also_where_the_runner_misses_the_blocks_meanwhile(
+    services: FakeServices,
+) -> None:
+    starting = replace(SERVING, phase=Phase.STARTING, stage=Stage.LAUNCHING, blocks=None)
+    services.sharing.become(starting)
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        services.inference.lead(HALF)
+        await until_shown(pilot, "The server of this machine is starting")
+        services.inference.warm_error = not_serving_yet("torbiz-demo", starting)
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Waiting for this machine: Starting Petals")
+        services.inference.warm_error = None
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "Petals is a swarm.")

@@ -210,7 +210,9 @@ class AnsweringScreen(ModeScreen):
         return NotServedError(
             f"Nobody serves blocks {blocks_text(route.missing)} of {short_model(self.model_name)}.",
             why="A question cannot be answered until somebody does.",
-            remedy=f"{SHARE_KEY} shares them from this machine; or wait, it is looked at again.",
+            remedy="The server of this machine is starting; it is looked at again."
+            if self.own_server_comes
+            else f"{SHARE_KEY} shares them from this machine; or wait, it is looked at again.",
             missing=route.missing,
         )
 
@@ -257,10 +259,19 @@ class AnsweringScreen(ModeScreen):
     def refuses(self) -> bool:
         """Whether a question cannot be answered, as is known already; says so again."""
         route = self.services.inference.route
-        if self._not_served is None or route is None or route.complete:
+        if self._not_served is None or route is None or route.complete or self.own_server_comes:
             return False
         self.tell_not_served(self._not_served)
         return True
+
+    @property
+    def own_server_comes(self) -> bool:
+        """Whether this machine is about to serve the model itself."""
+        from torbiz_tui.sharing.own_swarm import comes_by_itself
+
+        state, model = self.services.sharing.state, self.services.inference.model
+        mine = state.spec is not None and model in (state.spec.source, state.spec.model)
+        return mine and comes_by_itself(state)
 
     @property
     def can_share_missing(self) -> bool:

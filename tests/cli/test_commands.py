@@ -254,6 +254,16 @@ def test_status_tells_of_a_crash_and_of_a_download(scene: Scene, capsys: Capture
     assert told["download"] == {"done": 2, "total": 5, "rate": 1, "remaining_s": 3, "waiting": ""}
 
 
+def test_a_server_that_finishes_for_somebody_else_is_stopping(
+    scene: Scene, capsys: Capture
+) -> None:
+    scene.state = take_line(
+        serving(), "Nov 27 15:53:02.605 [INFO] Finishing what is being answered, then stopping"
+    )
+    assert main(["status"]) == 4
+    assert capsys.readouterr().out.splitlines()[0] == "state       stopping"
+
+
 def test_status_of_a_container(scene: Scene, capsys: Capture) -> None:
     scene.state = replace(
         serving(),

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
@@ -35,6 +35,9 @@ def run(call: Call) -> int:
     async def show(services: Services) -> int:
         measuring = asyncio.create_task(services.storage.quick(_DISK_S), name="disk use")
         state = await _measured(services.sharing)
+        if state.finishing and state.phase is Phase.SERVING:
+            # Nobody new is served any more, whoever has asked it to stop.
+            state = replace(state, phase=Phase.STOPPING)
         disk = await measuring
         chats = services.chat_runners()
         if call.options.json:

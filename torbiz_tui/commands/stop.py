@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from torbiz_tui.assembly import Services
 from torbiz_tui.commands.call import Call
 from torbiz_tui.commands.output import PROGRAM, tell
 from torbiz_tui.errors import ExitCode
+from torbiz_tui.sharing.state import Phase
 
 
 def run(call: Call) -> int:
@@ -23,7 +26,13 @@ def run(call: Call) -> int:
             tell(
                 f"{requests} up to {longest:.0f} s to finish; `{PROGRAM} stop --now` stops at once."
             )
-        report = await services.sharing.stop(now=now)
+        try:
+            report = await services.sharing.stop(now=now)
+        except asyncio.CancelledError:
+            if services.sharing.state.phase is Phase.STOPPING:
+                at_once = "" if now else f"; `{PROGRAM} stop --now` stops it at once"
+                tell(f"The server goes on stopping by itself{at_once}.")
+            raise
         if report is None:
             tell("Nothing is shared, so there is nothing to stop.")
         elif report.killed:

@@ -61,6 +61,8 @@ _FAILED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .*(?:disk space|space 
 # hivemind's, above a traceback.
 _HANDLER_FAILED = "Handler failed with the exception:"
 _REQUEST_FAILED = "A client's request has failed; the log says why"
+# Of `draining.py` in `runner_scripts/`.
+_FINISHING = "Finishing what is being answered, then stopping"
 _OFFLINE = re.compile(r"^Announced that blocks? .* (?:is|are) offline$")
 
 
@@ -236,6 +238,10 @@ def _serving_line(state: SharingState, parsed: LogLine) -> SharingState:
         return replace(state, requests_open=max(0, state.requests_open - 1))
     if _OFFLINE.match(message):
         return _event(state, parsed, "The blocks are announced offline")
+    if message == _FINISHING:
+        told = replace(state, finishing=True)
+        # Who has asked for it here has said so already.
+        return told if state.phase is Phase.STOPPING else _event(told, parsed, message)
     if message.startswith("Caught KeyboardInterrupt"):
         return _event(state, parsed, "Shutting down")
     return state
@@ -256,6 +262,7 @@ def _started_again(state: SharingState) -> SharingState:
         earlier=state.served or state.earlier,
         swarm=None,
         restart_at=None,
+        finishing=False,
         pauses="",
     )
 

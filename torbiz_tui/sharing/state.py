@@ -83,6 +83,7 @@ class SharingState:
     run, None where there was none. `addresses` are the multiaddrs to invite others
     with, `peers_seen` those of other peers that the server knows. `pid` or `container` (its name) with `container_id` say where it runs. `paused`: it is
     frozen and answers nobody. `draining`: it is stopping, and finishes before what it is answering.
+    `finishing`: it says so itself, whoever has asked it to stop.
     `lost` says why nobody knows how it is, such as an engine that does
     not answer; all else is then as it was. `restart_at`: it has crashed, and is started again then
     (seconds since the epoch). `pauses` says why it may not serve now. `served` is what it says of
@@ -101,6 +102,7 @@ class SharingState:
     container_id: str | None = None
     paused: bool = False
     draining: bool = False
+    finishing: bool = False
     lost: str = ""
     blocks: tuple[int, int] | None = None
     blocks_loaded: int = 0

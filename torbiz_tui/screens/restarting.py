@@ -34,7 +34,10 @@ class RestartingScreen(StartingScreen):
         """Open the form as the server was started; it goes on meanwhile."""
         state = self.services.sharing.state
         self.open_form()
-        if state.pauses and self.form.display:
+        if state.active and not state.pauses and self.form.display:
+            # Who changes something types it; beside a button a digit would go to another screen.
+            self.form.focus_field("blocks")
+        elif state.pauses and self.form.display:
             from torbiz_tui.sharing.when_served import setting_of
 
             self.form.focus_field(setting_of(state.pauses))

@@ -279,7 +279,8 @@ NOTES: Sequence[str] = (
     "`tensor_parallel_devices` was never run: it needs a machine with several CUDA GPUs. How many"
     " blocks fit is reckoned for one of them.",
     "`adapters`: peft 0.5.0 is installed into the managed venv when they are first asked for, which is"
-    " the first stage of the start then and ends at a stop; in a"
+    " the first stage of the start then and ends at a stop, `torbiz-tui stop` of another terminal"
+    " included; in a"
     " container they are refused, and so is what Petals does not compute (DoRA, rsLoRA, changed"
     " biases or embeddings, pickled weights, adapters of another architecture or size) and a name"
     " with a dot: a folder can be renamed. They are got before the model. The swarm is told the hub id, or the folder's own"

@@ -77,8 +77,9 @@ async def test_what_a_kill_has_left_is_mended(paths: Paths, tmp_path: Path, left
     assert file.read_text() == "# 1"
 
 
+@pytest.mark.parametrize("stopped_here", [True, False], ids=["here", "from another program"])
 async def test_it_is_a_stage_of_the_start_that_a_stop_ends_at_once(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, stopped_here: bool
 ) -> None:
     monkeypatch.delenv("UV_OFFLINE")
     asked = asyncio.Event()
@@ -105,13 +106,15 @@ async def test_it_is_a_stage_of_the_start_that_a_stop_ends_at_once(
         await asked.wait()
         assert sharing.state.stage_text.startswith("Installing what adapters need")
         assert not sharing.state.active
-        assert await sharing.stop() is None
+        other = sharing if stopped_here else SharingService(driver, paths, config)
+        assert (await other.stop() is None) is stopped_here
         with pytest.raises(TorbizError, match="The start was stopped") as stopped:
             await starting
     assert stopped.value.code == START_STOPPED
     assert sharing.state.phase is Phase.STOPPED
     assert sharing.state.events[-1].text == "The start was stopped"
     assert not list(paths.env.glob("lib/python3.*/site-packages/peft*"))
+    assert not list(paths.run.glob("preparing-*"))
     with FileLock(paths.run / "setup.lock", timeout=0):
         await sharing.close()
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import Callable
 
 from torbiz_tui.environments.base import EnvironmentDriver, ServerSpec
+from torbiz_tui.environments.processes import start_mark
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.sanitizing import sanitize_line
 from torbiz_tui.logs.writing import logger
+from torbiz_tui.paths import Paths
 from torbiz_tui.setup.step import Reporter
 from torbiz_tui.sharing.holding import HeldState
 from torbiz_tui.sharing.refusals import START_STOPPED
 from torbiz_tui.sharing.state import STAGE_TITLES, Phase, SharingEvent, SharingState, Stage
 
 _STOPPED = "The start was stopped"
+# A program that brings something has a file with its number; a stop of another one removes it.
+_MARK = "preparing-"
+_LOOK_S = 0.1
 
 
 def ignored(_text: str) -> None:
@@ -25,8 +32,9 @@ def ignored(_text: str) -> None:
 class Preparations:
     """Those that are going on; most servers need none."""
 
-    def __init__(self, driver: EnvironmentDriver) -> None:
+    def __init__(self, driver: EnvironmentDriver, paths: Paths) -> None:
         self._driver = driver
+        self._paths = paths
         self._running: set[asyncio.Task[None]] = set()
 
     async def for_start(self, spec: ServerSpec, held: HeldState) -> None:
@@ -70,20 +78,41 @@ class Preparations:
         for task in self._running:
             task.cancel()
 
+    def stop_others(self) -> bool:
+        """End those of other programs of this home, and tell whether there were any."""
+        living = False
+        for mark in self._paths.run.glob(f"{_MARK}*"):
+            number = mark.name.removeprefix(_MARK)
+            living |= number.isdecimal() and start_mark(int(number)) is not None
+            mark.unlink(missing_ok=True)
+        return living
+
     async def _run(self, spec: ServerSpec, tell: Callable[[str], None]) -> None:
         log = logger("setup")
-        report = Reporter(
-            progress=lambda _fraction, text: tell(sanitize_line(text)),
-            output=lambda line: log.info("%s", line),
-        )
+        mark = self._paths.run / f"{_MARK}{os.getpid()}"
+        begun = False
+
+        def progress(_fraction: float | None, text: str) -> None:
+            nonlocal begun
+            if not begun:
+                with contextlib.suppress(OSError):
+                    mark.touch()
+                    begun = True
+            tell(sanitize_line(text))
+
+        report = Reporter(progress=progress, output=lambda line: log.info("%s", line))
         task = asyncio.create_task(self._driver.prepare_server(spec, report), name="prepare")
         self._running.add(task)
         try:
-            await task
-        except asyncio.CancelledError:
-            here = asyncio.current_task()
-            if here is not None and here.cancelling():
-                raise
-            raise TorbizError(f"{_STOPPED}.", code=START_STOPPED) from None
+            while not task.done():
+                await asyncio.wait({task}, timeout=_LOOK_S)
+                if begun and not mark.exists():
+                    task.cancel()
         finally:
+            task.cancel()
+            await asyncio.wait({task})
             self._running.discard(task)
+            mark.unlink(missing_ok=True)
+        if task.cancelled():
+            raise TorbizError(f"{_STOPPED}.", code=START_STOPPED)
+        task.result()

@@ -47,7 +47,7 @@ class SharingService:
         self._looking: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
         self._stop_now = asyncio.Event()
-        self._preparations = Preparations(driver)
+        self._preparations = Preparations(driver, paths)
 
     @property
     def state(self) -> SharingState:
@@ -254,6 +254,8 @@ class SharingService:
             if not now:
                 self._stop_now.clear()
             record = self._record or await self._driver.find_server()
+            if self._preparations.stop_others() and record is None:
+                return ExitReport(asked=True)
             if record is None:
                 return None
             running = await self._driver.is_running(record)

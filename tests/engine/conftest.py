@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -22,8 +23,10 @@ from tests.conftest import free_port, one_at_a_time, shared_folder
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
 from tests.engine.serving import docker_services
+from tests.inference.test_service import QUESTION, local_answers
 from torbiz_tui.assembly import Services
 from torbiz_tui.config import Config, load_config
+from torbiz_tui.environments.docker import probing
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import PetalsImage
 from torbiz_tui.environments.docker.image_steps import ImageStep
@@ -32,8 +35,23 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.setup.step import CheckResult, Reporter
 
 BASE_IMAGE = "torbiz-test-base:bookworm"
+SHELL_IMAGE = "torbiz-test-shell:bookworm"
 MIRROR = os.environ.get("TORBIZ_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 PACKAGES = "python3,python3-venv,ca-certificates"
+# Packs a shell and a few programs with the libraries that they need; as text, as it comes in a log.
+PACK_SHELL = """
+set -e
+programs="/bin/sh /bin/sleep /usr/bin/seq /usr/bin/touch"
+tar -chf - $programs $(ldd $programs | grep -o '/lib[^ ]*' | sort -u) | base64
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _late_answers() -> Iterator[None]:
+    """An engine of a busy machine may be late: Podman runs programs to tell its version."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probing, "LOCAL_TIMEOUT_S", 60.0)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +85,22 @@ def base_image(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
                     src=archive, repository=BASE_IMAGE.split(":")[0], tag="bookworm"
                 )
     return BASE_IMAGE
+
+
+@pytest.fixture(scope="session")
+def shell_image(
+    client: docker.DockerClient, base_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A few megabytes with sh, sleep, seq and touch: quick to bring to another engine."""
+    with one_at_a_time(shared_folder(tmp_path_factory) / "shell-image.lock"):
+        try:
+            client.images.get(SHELL_IMAGE)
+        except docker.errors.ImageNotFound:
+            packed = client.containers.run(
+                base_image, ["sh", "-c", PACK_SHELL], remove=True, network_mode="none"
+            )
+            client.api.import_image_from_data(base64.b64decode(packed), *SHELL_IMAGE.split(":"))
+    return SHELL_IMAGE
 
 
 def copy_image(tag: str, source: docker.DockerClient, target: docker.DockerClient) -> None:
@@ -144,6 +178,33 @@ def petals_image(
             client.images.remove(stage)
 
 
+@pytest.fixture(scope="session")
+def petals_archive(
+    petals_image: str, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The image as a file, for the engines that it is brought to: a gigabyte."""
+    archive = tmp_path_factory.mktemp("petals-image") / "image.tar"
+    with archive.open("wb") as file:
+        for piece in client.images.get(petals_image).save(named=petals_image):
+            file.write(piece)
+    yield archive
+    archive.unlink()
+
+
+def load_archive(archive: Path, target: docker.DockerClient) -> None:
+    """Bring images that are in a file to an engine."""
+    with archive.open("rb") as file:
+        for _ in target.api.load_image(file):  # type: ignore[no-untyped-call]
+            pass
+
+
+@pytest.fixture(scope="session")
+def known_answer(petals_python: Path) -> str:
+    """What the model says to the question without a swarm."""
+    (said,) = local_answers(petals_python, [QUESTION])
+    return said.strip()
+
+
 def image_config(paths: Paths, tag: str, base_image: str, **values: object) -> Config:
     """A configuration whose image and container are nobody else's."""
     given = {
@@ -173,16 +234,11 @@ def private_engines() -> Iterator[Callable[..., PrivateEngine]]:
 
     `disk_size="200m"` limits the disk; `below` is the folder of the socket in the daemon's folder.
     """
-    if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("dockerd"):
-        pytest.skip("a daemon of the test's own needs Linux, root and dockerd")
     started: list[PrivateEngine] = []
 
     def start(disk_size: str = "", below: str = ".") -> PrivateEngine:
-        # The path of a socket must be short.
-        folder = Path(tempfile.mkdtemp(prefix="torbiz-engine-"))
-        daemon = PrivateEngine(folder, disk_size, folder / below)
+        daemon = _new_engine(disk_size, below)
         started.append(daemon)
-        daemon.prepare()
         daemon.start()
         return daemon
 
@@ -191,10 +247,39 @@ def private_engines() -> Iterator[Callable[..., PrivateEngine]]:
         daemon.remove()
 
 
+def _new_engine(disk_size: str = "", below: str = ".") -> PrivateEngine:
+    if platform.system() != "Linux" or os.geteuid() != 0 or not shutil.which("dockerd"):
+        pytest.skip("a daemon of the test's own needs Linux, root and dockerd")
+    # The path of a socket must be short.
+    folder = Path(tempfile.mkdtemp(prefix="torbiz-engine-"))
+    daemon = PrivateEngine(folder, disk_size, folder / below)
+    daemon.prepare()
+    return daemon
+
+
+@pytest.fixture(scope="session")
+def spare_engines() -> Iterator[list[PrivateEngine]]:
+    """Daemons that earlier tests had and that are as new."""
+    spare: list[PrivateEngine] = []
+    yield spare
+    for daemon in spare:
+        daemon.remove()
+
+
 @pytest.fixture
-def private_engine(private_engines: Callable[..., PrivateEngine]) -> PrivateEngine:
-    """A running daemon of the test's own, with room."""
-    return private_engines()
+def private_engine(spare_engines: list[PrivateEngine]) -> Iterator[PrivateEngine]:
+    """A running daemon of the test's own, with room and with nothing in it."""
+    daemon = spare_engines.pop() if spare_engines else _new_engine()
+    try:
+        daemon.start()
+    except BaseException:
+        daemon.remove()
+        raise
+    yield daemon
+    if daemon.make_as_new():
+        spare_engines.append(daemon)
+    else:
+        daemon.remove()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ import subprocess
 import time
 from pathlib import Path
 
-START_TIMEOUT_S = 60.0
+import docker
+
+START_TIMEOUT_S = 120.0
 
 
 class PrivateEngine:
@@ -30,6 +32,7 @@ class PrivateEngine:
         self.host = f"unix://{self.socket}"
         self.log = folder / "dockerd.log"
         self.arguments: tuple[str, ...] = ()
+        self._rights: list[tuple[Path, os.stat_result]] = []
         self._bridge = f"tbz{folder.name[-8:]}"
 
     def prepare(self) -> None:
@@ -43,7 +46,9 @@ class PrivateEngine:
             )
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, unless it runs, and wait until it answers."""
+        if self._process is not None:
+            return
         # With `--bridge none` it would delete docker0, which the machine's own engine uses.
         subprocess.run(
             ["ip", "link", "add", self._bridge, "type", "bridge"], check=False, capture_output=True
@@ -71,10 +76,26 @@ class PrivateEngine:
             assert self._process.poll() is None, f"dockerd ended:\n{words}"
             assert time.monotonic() < deadline, f"dockerd does not answer:\n{words}"
             time.sleep(0.1)
+        self._rights = [(path, path.stat()) for path in (self.socket, self.socket.parent)]
+
+    def make_as_new(self) -> bool:
+        """Remove what is in it and undo what was done to it; False when only a new one will do."""
+        if self._process is None or self._process.poll() is not None or self.arguments:
+            return False
+        self.resume()
+        for path, was in self._rights:
+            os.chown(path, was.st_uid, was.st_gid)
+            path.chmod(was.st_mode & 0o7777)
+        try:
+            with contextlib.closing(docker.DockerClient(base_url=self.host, timeout=60)) as client:
+                for container in client.containers.list(all=True):
+                    container.remove(force=True, v=True)
+                client.images.prune(filters={"dangling": False})
+                return client.images.list(all=True) == []
+        except (docker.errors.DockerException, OSError):
+            return False
 
     def _answers(self) -> bool:
-        import docker
-
         try:
             docker.DockerClient(base_url=self.host, timeout=5).close()
         except docker.errors.DockerException:

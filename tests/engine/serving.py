@@ -25,13 +25,19 @@ def docker_services(home: Path, image: str, container: str, **overrides: object)
     return build_services(demo_config(home, **values), Paths(home))
 
 
+# When waiting is given up, which a program that works never comes to, on any machine.
+SERVING_S = 180.0
+CHANGED_S = 90.0
+
+
 async def until(
-    sharing: SharingService, fits: Callable[[SharingState], bool], timeout_s: float = 30.0
+    sharing: SharingService, fits: Callable[[SharingState], bool], timeout_s: float = CHANGED_S
 ) -> SharingState:
-    """Wait for a state."""
+    """Wait for a state, also for one that lasts a moment."""
     with sharing.subscribe() as changes:
         states = aiter(changes)
+        state = sharing.state
         async with asyncio.timeout(timeout_s):
-            while not fits(sharing.state):
-                await anext(states)
-    return sharing.state
+            while not fits(state):
+                state = await anext(states)
+    return state

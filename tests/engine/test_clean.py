@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.engine.conftest import copy_image
 from tests.engine.labelled import MB, build, two_stages
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
@@ -151,11 +152,10 @@ async def test_a_container_that_runs_stays_with_its_image(
     own: docker.DockerClient,
     inventory: DockerInventory,
     client: docker.DockerClient,
-    base_image: str,
+    shell_image: str,
 ) -> None:
-    saved = b"".join(client.images.get(base_image).save(named=True))
-    own.images.load(saved)
-    build(own, f"FROM {base_image}\nCOPY x /x\nLABEL torbiz-tui.role=image", IMAGE, {"x": 3 * MB})
+    copy_image(shell_image, client, own)
+    build(own, f"FROM {shell_image}\nCOPY x /x\nLABEL torbiz-tui.role=image", IMAGE, {"x": 3 * MB})
     own.containers.run(
         IMAGE, ["sleep", "600"], name=SEEDER, labels=ROLE, detach=True, network_mode="host",
         init=True,
@@ -172,7 +172,7 @@ async def test_a_container_that_runs_stays_with_its_image(
     _found, freed, stayed = await clean_all(inventory)
     assert 3 * MB <= freed < 4 * MB
     assert stayed == []
-    assert tags(own) == {BASE, base_image}
+    assert tags(own) == {BASE, shell_image}
 
 
 async def test_podmans_images_are_told_apart_too(

@@ -8,31 +8,31 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.engine.conftest import copy_image
+from tests.engine.conftest import load_archive
 from tests.engine.private_engine import PrivateEngine
-from tests.engine.serving import docker_services, until
+from tests.engine.serving import SERVING_S, docker_services, until
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.sharing.state import Phase
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 async def test_the_daemon_stops_dies_and_comes_back_under_a_running_app(
     demo_home: Path,
     petals_image: str,
     private_engine: PrivateEngine,
-    client: docker.DockerClient,
+    petals_archive: Path,
     engine_name: Callable[[str], str],
 ) -> None:
     there = docker.DockerClient(base_url=private_engine.host, timeout=120)
-    copy_image(petals_image, client, there)
+    load_archive(petals_archive, there)
     name = engine_name("seeder")
     services = docker_services(
         demo_home, petals_image, name, **{"docker.host": private_engine.host}
     )
     sharing = services.sharing
     await sharing.start(sharing.default_request())
-    await sharing.wait_serving(60)
+    await sharing.wait_serving(SERVING_S)
 
     private_engine.stop()
     state = await until(sharing, lambda s: bool(s.lost))
@@ -55,7 +55,7 @@ async def test_the_daemon_stops_dies_and_comes_back_under_a_running_app(
 
     # Killed, it takes the container with it when it comes back (unless live-restore is on).
     await sharing.start(sharing.default_request())
-    await sharing.wait_serving(60)
+    await sharing.wait_serving(SERVING_S)
     private_engine.kill()
     await until(sharing, lambda s: bool(s.lost))
     private_engine.start()
@@ -67,7 +67,7 @@ async def test_the_daemon_stops_dies_and_comes_back_under_a_running_app(
 
     # The image goes under a running server, which goes on; the next start says what is missing.
     await sharing.start(sharing.default_request())
-    await sharing.wait_serving(60)
+    await sharing.wait_serving(SERVING_S)
     there.images.remove(petals_image, force=True)
     assert sharing.state.phase is Phase.SERVING
     report = await sharing.stop()

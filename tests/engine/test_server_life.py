@@ -11,11 +11,11 @@ from typing import Any
 import docker
 import pytest
 
-from tests.engine.serving import until
+from tests.engine.serving import SERVING_S, until
 from torbiz_tui.assembly import Services
 from torbiz_tui.sharing.state import Phase, Stage
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 INDIA_S = 5.5 * 3600
 # Kills the server itself: what the supervisor has started, which the init process has.
@@ -31,12 +31,12 @@ async def test_a_server_that_crashes_is_started_again(
     services = make(**{"share.restart_on_crash": True})
     sharing = services.sharing
     await sharing.start(sharing.default_request())
-    before = await sharing.wait_serving(60)
+    before = await sharing.wait_serving(SERVING_S)
     box = client.containers.get(name)
     begun = box.attrs["State"]["StartedAt"]
     killed = await asyncio.to_thread(box.exec_run, ["sh", "-c", KILL_SERVER])
     assert killed.exit_code == 0, killed.output
-    state = await until(sharing, lambda s: s.restart_at is not None, 5)
+    state = await until(sharing, lambda s: s.restart_at is not None)
     told = "The server crashed (SIGKILL): it is started again in 5 s"
     assert state.events[-1].text == told
     assert told in (demo_home / "logs" / "petals_seeder.log").read_text("utf-8")
@@ -63,7 +63,7 @@ async def test_outside_of_its_hours_it_waits_and_can_be_stopped(
     services = make(**{"share.hours": f"{first}-{end}"})
     sharing = services.sharing
     await sharing.start(sharing.default_request())
-    state = await until(sharing, lambda s: bool(s.pauses), 10)
+    state = await until(sharing, lambda s: bool(s.pauses))
     assert state.stage_text == f"Paused: it serves at {first}-{end} only"
     assert state.phase is Phase.STARTING
     box = client.containers.get(name)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import free_port
 from tests.engine.conftest import copy_image
 from tests.engine.private_engine import PrivateEngine
-from tests.engine.serving import docker_services, until
+from tests.engine.serving import SERVING_S, docker_services, until
 from torbiz_tui.assembly import Services
 from torbiz_tui.catalogue import demo_info
 from torbiz_tui.environments.base import ExitReport, ServerSpec
@@ -22,7 +22,7 @@ from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import demo_model
 from torbiz_tui.sharing.state import Phase
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 class Hub(ThreadingHTTPServer):
@@ -114,7 +114,7 @@ def hub_spec(port: int) -> ServerSpec:
 async def serve_once(services: Services, spec: ServerSpec) -> ExitReport | None:
     await services.environment.hosting.start_server(spec, {})
     await services.sharing.attach()
-    await services.sharing.wait_serving(60)
+    await services.sharing.wait_serving(SERVING_S)
     return await services.sharing.stop()
 
 
@@ -156,17 +156,17 @@ async def test_a_full_disk_of_the_engine_is_said(
     demo_home: Path,
     private_engines: Callable[..., PrivateEngine],
     client: docker.DockerClient,
-    base_image: str,
+    shell_image: str,
     engine_name: Callable[[str], str],
 ) -> None:
-    daemon = private_engines("700m")
+    daemon = private_engines("100m")
     there = docker.DockerClient(base_url=daemon.host, timeout=60)
-    copy_image(base_image, client, there)
+    copy_image(shell_image, client, there)
     there.close()
     room = shutil.disk_usage(daemon.data_root).free
     (daemon.data_root / "filler").write_bytes(b"\0" * room)
     services = docker_services(
-        demo_home, base_image, engine_name("seeder"), **{"docker.host": daemon.host}
+        demo_home, shell_image, engine_name("seeder"), **{"docker.host": daemon.host}
     )
     with pytest.raises(TorbizError) as caught:
         await services.sharing.start(services.sharing.default_request())

@@ -28,8 +28,12 @@ class ConfigError(UsageError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
+        mistakes = "a mistake" if count == 1 else f"{count} mistakes"
+        # Who has mistyped an option need not look for a file.
+        typed = all(problem.where.startswith("--") for problem in self.problems)
+        place = "command line" if typed else "configuration"
         super().__init__(
-            f"The configuration has {'a mistake' if count == 1 else f'{count} mistakes'}:",
+            f"The {place} has {mistakes}:",
             code="config_invalid",
             details=tuple(str(problem) for problem in self.problems),
         )

@@ -142,6 +142,13 @@ def test_config_check_tells_all_mistakes(home: Path, capsys: Capture) -> None:
     assert [line.split(": ")[1] for line in lines[1:]] == ["shrae", "share.port"]
 
 
+def test_a_wrong_option_is_not_blamed_on_the_configuration(capsys: Capture) -> None:
+    assert main(["share", "torbiz-demo", "--blocks", "4:2"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "torbiz-tui: The command line has a mistake:"
+    assert "--blocks" in lines[1]
+
+
 def test_every_command_refuses_a_broken_configuration(home: Path, capsys: Capture) -> None:
     home.mkdir()
     (home / "config.yaml").write_text("model: [\n")

@@ -114,8 +114,13 @@ def test_gives_up_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch, capsys:
     assert monitor.closed
 
 
-def test_needs_a_model(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    watched(monkeypatch, WHOLE)
+def test_needs_a_model_or_one_that_is_hosted(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monitor = watched(monkeypatch, WHOLE)
+    assert main(["swarm"]) == 0
+    assert monitor.models == ["torbiz-demo"]
+    monkeypatch.setattr("torbiz_tui.commands.running.build_services", Scene().build)
     assert main(["swarm"]) == 2
     assert "Whose blocks should be shown?" in capsys.readouterr().err
 

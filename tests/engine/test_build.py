@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import re
@@ -11,14 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import docker
 import pytest
 
 from tests.engine.conftest import image_config
-from tests.engine.package_index import PackageIndex, make_packages, make_wheel
+from tests.engine.package_index import HELD_UP_S, PackageIndex, make_packages, make_wheel
 from tests.engine.podman_service import PodmanService
 from tests.engine.private_engine import PrivateEngine
+from tests.pace import SLOWER
 from torbiz_tui.environments.docker.engine import Engine, EngineFinder
 from torbiz_tui.environments.docker.image import LABEL_ROLE, PetalsImage
 from torbiz_tui.environments.docker.image_steps import ImageStep
@@ -42,6 +45,15 @@ def index(packages: Path) -> Iterator[PackageIndex]:
     served = PackageIndex(packages, f"somebody:{PASSWORD}")
     yield served
     served.close()
+
+
+@pytest.fixture
+def own_wheelhouse(tmp_path: Path) -> str:
+    """A folder with a package that no other build has had: what comes after it is not cached."""
+    folder = tmp_path / "wheelhouse"
+    folder.mkdir()
+    make_wheel(folder, "torch", "2.13.0+cpu", filler=os.urandom(16))
+    return str(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -111,14 +123,14 @@ class Build:
 @pytest.fixture
 def build(
     client: docker.DockerClient,
-    base_image: str,
+    own_base: str,
     tmp_path: Path,
     engine_name: Callable[[str], str],
     builds: list[Build],
 ) -> Iterator[Build]:
     paths = Paths(tmp_path / "home")
     paths.ensure()
-    made = Build(client, paths, engine_name("build") + ":latest", base_image)
+    made = Build(client, paths, engine_name("build") + ":latest", own_base)
     yield made
     with contextlib.suppress(docker.errors.APIError):
         client.images.remove(made.tag)
@@ -126,7 +138,22 @@ def build(
 
 
 @pytest.fixture(scope="session")
-def builds() -> Iterator[list[Build]]:
+def own_base(client: docker.DockerClient, base_image: str) -> Iterator[str]:
+    """The base image as one that no other build has had.
+
+    The engine looks for a cached layer below the one that was made last, whoever has made it: in
+    another process of this run, or in one that was killed.
+    """
+    tag = f"torbiz-test-base-{uuid4().hex[:8]}:latest"
+    file = f"FROM {base_image}\nLABEL torbiz-test={tag}\n"
+    client.images.build(fileobj=io.BytesIO(file.encode()), tag=tag, rm=True)
+    yield tag
+    with contextlib.suppress(docker.errors.APIError):
+        client.images.remove(tag)
+
+
+@pytest.fixture(scope="session")
+def builds(own_base: str) -> Iterator[list[Build]]:
     """All builds of the run: their layers serve the builds after them, and go at the end."""
     made: list[Build] = []
     yield made
@@ -183,11 +210,15 @@ def _stage(build: Build) -> str:
 
 
 async def test_a_failure_names_the_instruction_and_a_retry_reuses_layers(
-    build: Build, index: PackageIndex
+    build: Build, index: PackageIndex, own_wheelhouse: str
 ) -> None:
     index.lacking.add("hivemind")
+    sources: dict[str, Any] = {
+        "petals__index_url": index.address,
+        "docker__wheelhouse": own_wheelhouse,
+    }
     with pytest.raises(TorbizError) as caught:
-        await build.run(petals__index_url=index.address)
+        await build.run(**sources)
     error = caught.value
     assert error.code == "package_not_found"
     assert re.search(
@@ -202,7 +233,7 @@ async def test_a_failure_names_the_instruction_and_a_retry_reuses_layers(
 
     index.lacking.clear()
     before = len(build.lines)
-    await build.run(petals__index_url=index.address)
+    await build.run(**sources)
     again = build.lines[before:]
     step = next(i for i, line in enumerate(again) if "install.sh torch" in line)
     assert again[step + 1].strip() == "---> Using cache"
@@ -244,49 +275,64 @@ async def test_a_wrong_password_is_told(build: Build, index: PackageIndex) -> No
     assert "wrongPassword" not in "\n".join([*caught.value.lines(), *build.lines])
 
 
-async def test_cancelling_stops_the_build_on_the_engine(build: Build, index: PackageIndex) -> None:
+async def until_it_has_ended(build: Build) -> None:
+    """Wait until none of the build's containers is there, which its index would hold up longer."""
+    deadline = time.monotonic() + HELD_UP_S / 2
+    while build.containers():
+        assert time.monotonic() < deadline, "the build goes on"
+        await asyncio.sleep(0.1)
+
+
+async def test_cancelling_stops_the_build_on_the_engine(
+    build: Build, index: PackageIndex, own_wheelhouse: str
+) -> None:
     index.stuck.add("hivemind")
-    task = asyncio.create_task(build.run(petals__index_url=index.address))
-    await asyncio.to_thread(index.asked.wait, 120)
+    task = asyncio.create_task(
+        build.run(petals__index_url=index.address, docker__wheelhouse=own_wheelhouse)
+    )
+    await asyncio.to_thread(index.asked.wait, HELD_UP_S)
     assert index.asked.is_set(), build.lines[-20:]
     assert build.containers() != []
     cancelled = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - cancelled < 2
-    while build.containers():
-        assert time.monotonic() - cancelled < 15, "the build goes on"
-        await asyncio.sleep(0.1)
+    assert time.monotonic() - cancelled < 2 * SLOWER
+    await until_it_has_ended(build)
     assert not build.exists()
 
 
 async def test_a_build_that_takes_too_long_is_given_up(
-    build: Build, index: PackageIndex, tmp_path: Path
+    build: Build, index: PackageIndex, own_wheelhouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    limits: dict[float | None, asyncio.Timeout] = {}
+
+    def limit(seconds: float | None) -> asyncio.Timeout:
+        limits[seconds] = asyncio.timeout_at(
+            None if seconds is None else asyncio.get_running_loop().time() + seconds
+        )
+        return limits[seconds]
+
+    monkeypatch.setattr(asyncio, "timeout", limit)
     index.stuck.add("uv")
-    # A package that no other build has had: what comes after it is not in the cache.
-    folder = tmp_path / "wheelhouse"
-    folder.mkdir()
-    make_wheel(folder, "torch", "2.13.0+cpu", filler=os.urandom(16))
-    sources: dict[str, Any] = {
-        "petals__index_url": index.address,
-        "docker__wheelhouse": str(folder),
-    }
-    # What comes before uv is in the cache then, so that the time is up at uv on any machine.
-    first = asyncio.create_task(build.run(**sources))
-    assert await asyncio.to_thread(index.asked.wait, 120), build.lines[-20:]
-    first.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await first
+    building = asyncio.create_task(
+        build.run(
+            petals__index_url=index.address,
+            docker__wheelhouse=own_wheelhouse,
+            docker__build_timeout_s=1234,
+        )
+    )
+    assert await asyncio.to_thread(index.asked.wait, HELD_UP_S), build.lines[-20:]
+    while not any("install.sh uv" in line for line in build.lines):
+        await asyncio.sleep(0.05)
+    # Now its time is up: however quick the machine is, it is at this step.
+    limits[1234].reschedule(asyncio.get_running_loop().time())
     with pytest.raises(TorbizError) as caught:
-        await build.run(**sources, docker__build_timeout_s=6)
+        await building
     assert caught.value.code == "build_timeout"
+    assert "within 1234 s" in caught.value.what
     assert "install.sh uv" in caught.value.why
-    deadline = time.monotonic() + 15
-    while build.containers():
-        assert time.monotonic() < deadline, "the build goes on"
-        await asyncio.sleep(0.1)
+    await until_it_has_ended(build)
 
 
 async def test_an_unreachable_index_is_told_as_such(build: Build, packages: Path) -> None:
@@ -313,8 +359,6 @@ async def test_a_base_image_that_cannot_be_had_is_told(build: Build) -> None:
 async def test_a_base_image_without_the_right_python_is_told(
     build: Build, client: docker.DockerClient, engine_name: Callable[[str], str]
 ) -> None:
-    import io
-
     tag = engine_name("base") + ":latest"
     file = f"FROM {build.base}\nRUN rm -f /usr/bin/python3\n"
     client.images.build(fileobj=io.BytesIO(file.encode()), tag=tag, rm=True)

@@ -125,7 +125,7 @@ async def test_prune_is_explained_with_what_it_would_take(
     inventory: DockerInventory, image: str
 ) -> None:
     # Other tests use the engine too: what is compared has to be of one moment.
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             overview = await inventory.overview()
             prune = next(command for command in await inventory.commands() if command.id == "prune")

@@ -36,9 +36,9 @@ print(f"applied={scene.step.applied} code={code}")
 def test_the_answer_decides(answer: str, outcome: str) -> None:
     child = pexpect.spawn(sys.executable, ["-c", SCRIPT], cwd=str(ROOT), encoding="utf-8")
     try:
-        child.expect("The stack: 350 MB to download", timeout=15)
+        child.expect("The stack: 350 MB to download", timeout=90)
         child.expect_exact("Go on? [Y/n] ")
         child.send(answer)
-        child.expect_exact(outcome, timeout=10)
+        child.expect_exact(outcome, timeout=90)
     finally:
         child.close(force=True)

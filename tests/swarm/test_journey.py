@@ -14,19 +14,20 @@ import pytest
 
 from tests.app.seeing import screen_text, until
 from tests.conftest import demo_config, free_port
+from tests.pace import SLOWER
 from tests.terminal import Terminal
 from torbiz_tui.app import TorbizApp
 from torbiz_tui.assembly import build_services
 from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.state import Phase
 
-pytestmark = pytest.mark.swarm
+pytestmark = [pytest.mark.swarm, pytest.mark.timeout(600)]
 
 PROGRAM = str(Path(sys.executable).with_name("torbiz-tui"))
 QUESTION = "What is a swarm?"
 F1, F2, F3, F4 = "\x1bOP", "\x1bOQ", "\x1bOR", "\x1bOS"
 CTRL_Q, CTRL_S, ENTER, ESCAPE = "\x11", "\x13", "\r", "\x1b"
-SLOW_S = 90.0
+SLOW_S = 180.0
 NOT_WARM = {"TORBIZ_ASK_KEEP_WARM_S": "0"}
 
 
@@ -53,7 +54,7 @@ def left_of(home: Path) -> list[str]:
 
     A chat runner waits 10 s for the program that has started it, if that has left at once.
     """
-    _gone, alive = psutil.wait_procs(processes_of(home), timeout=40)
+    _gone, alive = psutil.wait_procs(processes_of(home), timeout=120)
     return [" ".join(process.cmdline()) for process in alive]
 
 
@@ -150,7 +151,7 @@ def test_the_whole_way_in_a_terminal_from_an_empty_home(tmp_path: Path) -> None:
         # The server dies under it: said at once, with the reason.
         server = psutil.Process(json.loads(status.stdout)["pid"])
         os.kill(server.children()[0].pid, signal.SIGKILL)
-        again.wait_for("SIGKILL", 3.0)
+        again.wait_for("SIGKILL", 3.0 * SLOWER)
         again.send(CTRL_Q)
         assert again.wait_end() == 0
     finally:

@@ -23,7 +23,7 @@ from torbiz_tui.paths import Paths
 from torbiz_tui.sharing.refusals import START_STOPPED
 from torbiz_tui.sharing.request import ShareRequest, make_spec
 from torbiz_tui.sharing.service import SharingService
-from torbiz_tui.sharing.state import Phase
+from torbiz_tui.sharing.state import Phase, Stage
 
 
 @pytest.fixture
@@ -117,6 +117,31 @@ async def test_it_is_a_stage_of_the_start_that_a_stop_ends_at_once(
     assert not list(paths.run.glob("preparing-*"))
     with FileLock(paths.run / "setup.lock", timeout=0):
         await sharing.close()
+
+
+async def test_a_start_that_fails_afterwards_is_over(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = PetalsConfig(find_links=(str(wheelhouse(tmp_path / "wheels")),))
+    config = Config(environment="native", petals=wheels)
+    driver = NativeDriver(paths, config)
+    monkeypatch.setattr(driver.stack, "require_ready", lambda: None)
+    sharing = SharingService(driver, paths, config)
+
+    async def plan(request: ShareRequest, *_: object, **__: object) -> ServerSpec:
+        return make_spec(request, demo_info())
+
+    async def taken(*_: object, **__: object) -> None:
+        assert sharing.state.stage is Stage.PREPARING
+        raise TorbizError("Port 31337 is taken.", code="port_taken")
+
+    monkeypatch.setattr(sharing, "plan", plan)
+    monkeypatch.setattr(driver, "start_server", taken)
+    request = ShareRequest("torbiz-demo", new_swarm=True, petals_options=("adapters=a/b",))
+    with pytest.raises(TorbizError, match="Port 31337 is taken"):
+        await sharing.start(request)
+    assert sharing.state.phase is Phase.STOPPED
+    await sharing.close()
 
 
 async def test_a_server_is_prepared_before_another_one_is_stopped(

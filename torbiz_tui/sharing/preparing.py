@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from torbiz_tui.environments.base import EnvironmentDriver, ServerSpec
 from torbiz_tui.environments.processes import start_mark
@@ -37,11 +37,12 @@ class Preparations:
         self._paths = paths
         self._running: set[asyncio.Task[None]] = set()
 
-    async def for_start(self, spec: ServerSpec, held: HeldState) -> None:
-        """Bring what the server needs, as the first stage of its start.
+    @contextlib.asynccontextmanager
+    async def for_start(self, spec: ServerSpec, held: HeldState) -> AsyncIterator[None]:
+        """Bring what the server needs, as the first stage of the start that is made within.
 
-        Raises TorbizError when that fails or is stopped (`start_stopped`); the state is then that
-        of nothing that runs.
+        Raises TorbizError when that fails or is stopped (`start_stopped`). The state is then that
+        of nothing that runs, and so it is where the start itself fails.
         """
 
         def tell(text: str) -> None:
@@ -58,6 +59,7 @@ class Preparations:
         begun = time.time()
         try:
             await self._run(spec, tell)
+            yield
         except BaseException as error:
             if held.now.stage is Stage.PREPARING:
                 stopped = isinstance(error, TorbizError) and error.code == START_STOPPED
@@ -107,7 +109,8 @@ class Preparations:
             while not task.done():
                 await asyncio.wait({task}, timeout=_LOOK_S)
                 if begun and not mark.exists():
-                    task.cancel()
+                    # It is cancelled once: a second time would cut off how it ends.
+                    break
         finally:
             task.cancel()
             await asyncio.wait({task})

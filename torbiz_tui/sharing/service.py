@@ -138,15 +138,15 @@ class SharingService:
         """
         async with self._busy:
             spec = await self.plan(request, hub_token=hub_token)
-            await self._preparations.for_start(spec, self._held)
-            if request.allow_pickled:
-                await asyncio.to_thread(AllowedPickles(self._paths).allow, spec.source)
-            friends = await asyncio.to_thread(friends_of, spec, self._paths)
-            spec = changed(spec, known_peers=friends)
-            in_container = self._driver.name == "docker"
-            secrets = secrets_for_server(os.environ, hub_token, in_container=in_container)
-            record = await self._driver.start_server(spec, secrets, replace=replace)
-            await self._begin_watching(record)
+            async with self._preparations.for_start(spec, self._held):
+                if request.allow_pickled:
+                    await asyncio.to_thread(AllowedPickles(self._paths).allow, spec.source)
+                friends = await asyncio.to_thread(friends_of, spec, self._paths)
+                spec = changed(spec, known_peers=friends)
+                in_container = self._driver.name == "docker"
+                secrets = secrets_for_server(os.environ, hub_token, in_container=in_container)
+                record = await self._driver.start_server(spec, secrets, replace=replace)
+                await self._begin_watching(record)
 
     async def command_text(
         self, request: ShareRequest | None = None, *, model: ModelInfo | None = None

@@ -69,6 +69,13 @@ def test_adapters_count_as_much_as_is_known_of_them(tmp_path: Path) -> None:
     assert "(without acme/unknown, of unknown size): 5 of 80 blocks." in got.note
 
 
+@pytest.mark.parametrize("weights", [b"", b"<!DOCTYPE html>", b"\x02\0\0\0\0\0\0\0[]"])
+def test_weights_that_are_none_have_no_size(tmp_path: Path, weights: bytes) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(weights)
+    got = chosen(pc(16), petals_options=(f"adapters={tmp_path}",))
+    assert f"(without {tmp_path}, of unknown size)" in got.note
+
+
 async def test_the_size_of_one_at_the_hub_is_what_the_hub_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

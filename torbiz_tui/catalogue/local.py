@@ -107,6 +107,8 @@ def safetensors_header(file: Path) -> tuple[dict[str, Any], int]:
     """
     with file.open("rb") as stream:
         (length,) = _SAFETENSORS_HEADER.unpack(stream.read(_SAFETENSORS_HEADER.size))
+        if length > file.stat().st_size:
+            raise ValueError("its header is longer than the file")
         header = json.loads(stream.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")

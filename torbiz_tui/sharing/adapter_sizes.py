@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _of_folder(folder: Path) -> _Size | None:
         header, _ = safetensors_header(folder / _WEIGHTS)
         shapes = [facts["shape"] for key, facts in header.items() if ".lora_" in key]
         return _Size(numbers=sum(math.prod(shape) for shape in shapes))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
 
 

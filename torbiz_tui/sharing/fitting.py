@@ -53,7 +53,8 @@ async def fitting_blocks(
 ) -> ChosenBlocks:
     """Look at this machine and choose; `hosting` is the name of the environment that hosts.
 
-    `memory` as `EnvironmentDriver.machine_memory` tells it. Raises TorbizError (`does_not_fit`) when not one block fits.
+    `memory` as `EnvironmentDriver.machine_memory` tells it. Raises TorbizError (`does_not_fit`)
+    when not one block fits.
     """
     machine = await call_abandonable(partial(look, paths.cache), "look at the machine")
     machine = as_containers_see(machine, memory)

@@ -14,6 +14,7 @@ from torbiz_tui.sharing.changes import beside_own
         ("0:2", (2, 8), "0:8", "2:8, which this machine serves already, is kept."),
         ("2:6", (4, 8), "2:8", "4:8, which this machine serves already, is kept."),
         ("6:8", (0, 4), "6:8", "This machine would no longer serve 0:4, which lies apart."),
+        ("0:8", (2, 6), "0:8", ""),
         ("auto", (0, 4), "auto", ""),
     ],
 )

@@ -159,7 +159,7 @@ class ShareScreen(RestartingScreen):
         # Where blocks are missing, the runner may not say whom it would ask for the others.
         others = route is not None and route.hops and all(hop.peer not in own for hop in route.hops)
         same = state.spec is not None and model in (state.spec.source, state.spec.model)
-        if others or not same or state.blocks is None:
+        if others or not same or state.blocks is None or not state.active:
             return blocks, ""
         return beside_own(blocks, state.blocks)
 

@@ -64,6 +64,9 @@ def beside_own(wanted: str, own: tuple[int, int]) -> tuple[str, str]:
     if not colon:
         return wanted, ""
     gap, own_text = (int(first), int(end)), f"{own[0]}:{own[1]}"
+    if gap[0] <= own[0] and own[1] <= gap[1]:
+        # Nobody serves its own either, as while it is frozen.
+        return wanted, ""
     if gap[0] > own[1] or gap[1] < own[0]:
         return wanted, f" This machine would no longer serve {own_text}, which lies apart."
     both = f"{min(gap[0], own[0])}:{max(gap[1], own[1])}"

@@ -218,6 +218,15 @@ def test_one_of_several_models_has_to_be_named(scene: Scene, capsys: Capture) ->
     assert scene.config.swarm.dht_prefix == ""
 
 
+def test_a_code_of_an_earlier_version_beside_one_that_names_the_revision(scene: Scene) -> None:
+    earlier = code(InvitedModel("owner/name"), peers=(peer(2),))
+    now = code(InvitedModel("owner/name", "", "v1.0"))
+    assert main(["share", "--initial-peer", earlier, "--initial-peer", now]) == 0
+    assert scene.config is not None
+    assert scene.config.model == "owner/name"
+    assert scene.config.share.petals_options == ("revision=v1.0",)
+
+
 @pytest.mark.parametrize("named", [["owner/name"], ["--model", "owner/name"]])
 def test_the_map_of_one_of_several_models(named: list[str]) -> None:
     two = code(DEMO, InvitedModel("owner/name"))

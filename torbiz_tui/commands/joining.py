@@ -13,7 +13,7 @@ from torbiz_tui.errors import UsageError
 from torbiz_tui.paths import Paths
 from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import find_again, notes_for_guest, require_at_hand
-from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, models_of
 from torbiz_tui.private_swarms.peer_address import read_peer
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _join_codes(
     invited = [peer for invite in invites for peer in invite.peers]
     addresses = [peer for peer in peers if not looks_like_code(peer)]
     settings[_PEERS] = list(dict.fromkeys([*invited, *addresses]))
-    models = tuple(dict.fromkeys(model for invite in invites for model in invite.models))
+    models = models_of(invites)
     name = next((invite.name for invite in invites if invite.name), "")
     if name:
         settings.setdefault(_NAME, name)

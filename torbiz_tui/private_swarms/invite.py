@@ -2,13 +2,15 @@
 
 A code is `torbiz1-` and base64url of: the length of the content (2 bytes), the content, its CRC-32.
 The content holds a name for the swarm, its models with their DHT prefixes, peers, and the revisions
-of the models where there are any (codes of earlier versions end before these); never a token. Whatever is decoded comes from strangers, and is checked as such.
+of the models where there are any (codes of earlier versions end before these); never a token.
+Whatever is decoded comes from strangers, and is checked as such.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from torbiz_tui.config_forms import is_revision
@@ -71,6 +73,17 @@ def invited_model(name: str, dht_prefix: str, revision: str = "") -> InvitedMode
     if not _is_model(name):
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name.rstrip("/").rpartition("/")[2]).strip("-.")
     return InvitedModel(name[:96] or "model", dht_prefix, revision)
+
+
+def models_of(invites: Iterable[Invite]) -> tuple[InvitedModel, ...]:
+    """The models that they name, each once: a code of an earlier version knows less of one."""
+    found: dict[str, InvitedModel] = {}
+    for model in (model for invite in invites for model in invite.models):
+        known = found.get(model.name, model)
+        found[model.name] = InvitedModel(
+            model.name, known.dht_prefix or model.dht_prefix, known.revision or model.revision
+        )
+    return tuple(found.values())
 
 
 def make_invite(

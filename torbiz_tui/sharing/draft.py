@@ -12,7 +12,7 @@ from torbiz_tui.config_values import RejectedError, TextList
 from torbiz_tui.errors import UsageError
 from torbiz_tui.private_swarms.code_text import looks_like_code
 from torbiz_tui.private_swarms.finding import FoundSwarm
-from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, is_swarm_name
+from torbiz_tui.private_swarms.invite import Invite, InvitedModel, decode, is_swarm_name, models_of
 from torbiz_tui.private_swarms.known import KnownSwarm
 from torbiz_tui.sharing.petals_options import (
     PETALS_OPTIONS,
@@ -247,7 +247,7 @@ def models_of_swarm(draft: ShareDraft, known: Mapping[str, KnownSwarm]) -> tuple
             InvitedModel(one.source or one.name, one.dht_prefix, one.revision)
             for one in swarm.models
         )
-    return tuple(dict.fromkeys(model for invite in invites_in(draft) for model in invite.models))
+    return models_of(invites_in(draft))
 
 
 def same_name(model: str, other: str) -> bool:

@@ -73,7 +73,7 @@ class NativeDriver(EnvironmentDriver):
         self.stack = PetalsStack(paths, config.petals)
         self._children: dict[int, Child] = {}
         self._sampled: dict[int, psutil.Process] = {}
-        self._frozen = False
+        self._frozen = self._stopped_before = False
         self._memory = OwnMemory()
         self._told_of_record = ""
         self._shared_runners = SharedRunners(paths)
@@ -287,7 +287,9 @@ class NativeDriver(EnvironmentDriver):
                 current[pid] = process
             except psutil.Error:
                 continue
-        self._sampled, self._frozen = current, frozen
+        # Who rotates its log stops it, too, for a moment.
+        self._frozen, self._stopped_before = frozen and self._stopped_before, frozen
+        self._sampled = current
         self._memory.keep_only(set(current))
         return ResourceSample(cpu, memory, len(current))
 

@@ -89,6 +89,7 @@ async def test_friends_are_asked_while_the_own_server_does_not_serve(
         ({"pauses": "it serves at 22:00-07:00 only"}, "Paused: it serves at 22:00-07:00 only."),
         ({"phase": Phase.STOPPING, "stage": Stage.SERVING}, "It is being stopped."),
         ({"phase": Phase.SERVING, "paused": True}, "It is frozen from outside."),
+        ({"phase": Phase.SERVING, "addresses": ()}, "Its address is not known yet."),
     ],
 )
 async def test_who_is_alone_is_told_how_far_the_own_server_is(

@@ -22,7 +22,7 @@ class OthersOfSwarm:
         self._found: tuple[str, ...] = ()
 
     async def answering(self, state: SharingState) -> tuple[str, ...]:
-        """Their addresses, within 2 s; none where the server knows no others.
+        """Their addresses, within 3 s; none where the server knows no others.
 
         They stay the same for as long as one of them answers: a chat runner belongs to the peers
         that it was started with.
@@ -54,6 +54,8 @@ def not_serving_yet(name: str, state: SharingState) -> NotServedError:
     remedy = "Wait until it serves; Share (F2) and `torbiz-tui status` say how far it is."
     if state.phase is Phase.STOPPING:
         why, remedy = "It is being stopped.", "Start it again once it has stopped (F2)."
+    elif state.phase is Phase.SERVING and not state.paused:
+        why, remedy = "Its address is not known yet.", "Wait up to an hour, or restart it (F2)."
     elif state.paused:
         why, remedy = "It is frozen from outside.", "Share (F2) says how to let it go on."
     return NotServedError(

@@ -19,7 +19,6 @@ from torbiz_tui.config import Config
 from torbiz_tui.errors import UsageError
 from torbiz_tui.hardware import Hardware
 
-QUANTIZATIONS = ("none", "int8", "nf4")
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 # Bytes for a weight; NF4's 4.25 bits are what Petals has measured.
 _QUANTIZED_BYTES = {"int8": 1.0, "nf4": 4.25 / 8}

@@ -96,7 +96,9 @@ class Probe:
         known.connected = connected
         if connections and connections != known.connections:
             known.connections, known.ports = connections, None
-        if changed or time.monotonic() >= known.next_at:
+        if changed:  # with the next look, if there is no time left in this one
+            known.next_at = 0.0
+        if time.monotonic() >= known.next_at:
             async with gate:
                 answered = await _answers(p2p, server.peer_id, known)
                 if answered and known.ports is None and known.connections:

@@ -129,3 +129,25 @@ async def test_who_has_failed_waits_for_those_who_were_never_asked(
     both = [*known, records.Server("new", "online", 0, 8)]
     await asyncio.wait_for(probe.look(network, both), 60)
     assert asked == ["new", "known"]
+
+
+async def test_a_connection_that_is_lost_is_asked_about_with_the_next_look(
+    records: Any, swarm_probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, probe = Network(), swarm_probe.Probe()
+    network.answers.set()
+    lost = records.Server("lost", "online", 0, 8)
+    monkeypatch.setattr(swarm_probe, "MOST_S", 60.0)
+    await asyncio.wait_for(probe.look(network, [lost]), 60)
+    assert lost.reachable
+    # Its connection goes while so many others do not answer that no time is left for it.
+    network.answers.clear()
+    silent = [records.Server(f"silent-{number}", "online", 0, 8) for number in range(8)]
+    monkeypatch.setattr(swarm_probe, "MOST_S", 0.05)
+    await asyncio.wait_for(probe.look(network, [*silent, lost]), 60)
+    network.asked.clear()
+    monkeypatch.setattr(swarm_probe, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(swarm_probe, "MOST_S", 60.0)
+    await asyncio.wait_for(probe.look(network, [*silent, lost]), 60)
+    assert "lost" in network.asked
+    assert lost.reachable is False

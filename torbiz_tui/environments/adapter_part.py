@@ -49,8 +49,9 @@ async def ensure_adapter_part(
         async with AsyncExitStack() as held:
             async with asyncio.timeout(longest):
                 lock = work_lock(paths.run / "setup.lock", "installing", report)
-                waited = await held.enter_async_context(lock)
-            if waited and _is_whole(paths.env):
+                await held.enter_async_context(lock)
+            # Another program may have, and a server of it may be using it already.
+            if _is_whole(paths.env):
                 return
             _remove_what_is_there(paths.env)
             try:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,19 +47,35 @@ os._exit(int(end))
 """
 
 
-def supervised(folder: Path, endings: str, stderr: int) -> subprocess.Popen[str]:
-    (folder / "endings").write_text(endings)
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", _SUPERVISOR, "--report", "exit.json", "--restart"),
-            *("--", sys.executable, "-c", _SERVER),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )
+Start = Callable[[str, int], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Start]:
+    """Starts a supervisor of servers with these endings; nothing of it is left."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(endings: str, stderr: int) -> subprocess.Popen[str]:
+        (tmp_path / "endings").write_text(endings)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", _SUPERVISOR, "--report", "exit.json", "--restart"),
+                *("--", sys.executable, "-c", _SERVER),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
@@ -71,8 +88,8 @@ def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
     raise AssertionError(f"it ended without {wanted!r}: {lines}")
 
 
-def test_a_start_after_a_pause_may_fail_at_first(tmp_path: Path) -> None:
-    process = supervised(tmp_path, "serving:pauses :1 :1 serving:waits", subprocess.STDOUT)
+def test_a_start_after_a_pause_may_fail_at_first(tmp_path: Path, supervised: Start) -> None:
+    process = supervised("serving:pauses :1 :1 serving:waits", subprocess.STDOUT)
     lines_until(process, "Sharing pauses")
     (tmp_path / "flag").unlink()
     told = lines_until(process, "run serving:waits")
@@ -81,9 +98,11 @@ def test_a_start_after_a_pause_may_fail_at_first(tmp_path: Path) -> None:
     process.communicate(timeout=60)
 
 
-def test_what_has_crashed_is_not_started_again_while_it_may_not_serve(tmp_path: Path) -> None:
+def test_what_has_crashed_is_not_started_again_while_it_may_not_serve(
+    tmp_path: Path, supervised: Start
+) -> None:
     endings = "serving:crashes-in-a-pause serving:waits"
-    process = supervised(tmp_path, endings, subprocess.STDOUT)
+    process = supervised(endings, subprocess.STDOUT)
     told = lines_until(process, "Sharing pauses")
     assert [line for line in told if line.startswith("run")] == ["run serving:crashes-in-a-pause"]
     (tmp_path / "flag").unlink()
@@ -94,10 +113,10 @@ def test_what_has_crashed_is_not_started_again_while_it_may_not_serve(tmp_path: 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_does_not_keep_a_crashed_server_from_being_started_again(
-    tmp_path: Path,
+    tmp_path: Path, supervised: Start
 ) -> None:
     with Path("/dev/full").open("wb") as full:
-        process = supervised(tmp_path, "serving:1 serving:0", full.fileno())
+        process = supervised("serving:1 serving:0", full.fileno())
     printed, _ = process.communicate(timeout=60)
     assert printed.splitlines() == ["run serving:1", "run serving:0"]
     assert process.returncode == 0

@@ -199,6 +199,22 @@ async def test_a_question_waits_for_the_server_of_this_machine_that_starts(
         assert [one[-1].content for one in services.inference.asked] == ["go"]
 
 
+async def test_a_question_that_has_waited_goes_to_no_other_model(services: FakeServices) -> None:
+    starting = replace(SERVING, phase=Phase.STARTING, stage=Stage.LAUNCHING, blocks=None)
+    services.sharing.become(starting)
+    services.inference.warm_error = not_serving_yet("torbiz-demo", starting)
+    app = app_of(services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*"go", "enter")
+        await until_shown(pilot, "Waiting for this machine: Starting Petals")
+        services.inference.choose("acme/public")
+        services.inference.warm_error = None
+        services.sharing.become(SERVING)
+        await until_shown(pilot, "The question was not asked: another model was chosen")
+        assert app.screen.query_one(QuestionInput).text == "go"
+    assert not services.inference.asked
+
+
 async def test_a_question_does_not_wait_for_a_server_that_pauses(services: FakeServices) -> None:
     pauses = replace(SERVING, phase=Phase.STARTING, stage=Stage.LAUNCHING, pauses="on the battery")
     services.sharing.become(pauses)

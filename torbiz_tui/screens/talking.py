@@ -137,10 +137,17 @@ class TalkingScreen(AnsweringScreen):
             not_serving_yet,
         )
 
-        sharing = self.services.sharing
+        sharing, waited = self.services.sharing, False
         with sharing.subscribe() as changes:
             while True:
                 before = (sharing.state.phase, sharing.state.stage_text)
+                if waited and not self._asks_as(talk):
+                    # Another conversation's, of another swarm perhaps.
+                    raise TorbizError(
+                        "The question was not asked: another model was chosen while it waited.",
+                        remedy="Ask it again here.",
+                        code="model_changed",
+                    )
                 try:
                     await self.services.inference.warm()
                 except NotServedError as error:
@@ -153,6 +160,7 @@ class TalkingScreen(AnsweringScreen):
                     continue
                 if not comes_by_itself(state):
                     raise not_serving_yet(self.model_name, state)
+                waited = True
                 talk.do(f"Waiting for this machine: {state.stage_text}", stage="waiting")
                 async for state in changes:
                     if (state.phase, state.stage_text) != before:
@@ -213,13 +221,16 @@ class TalkingScreen(AnsweringScreen):
         text, talk.waiting = talk.waiting, ""
         if not text:
             return
-        inference, now = self.services.inference, talk.chat.conversation
-        here = (inference.model, inference.local, inference.adapter)
-        as_before = here == (now.model, talk.local, now.options.adapter)
-        if talk.error is None and not talk.stopped and as_before:
+        if talk.error is None and not talk.stopped and self._asks_as(talk):
             self.begin(talk, partial(talk.chat.send, text), text)
         else:
             self.give_back(talk, text)
+
+    def _asks_as(self, talk: Talk) -> bool:
+        """Whether what is asked now is what this conversation asks."""
+        inference, now = self.services.inference, talk.chat.conversation
+        here = (inference.model, inference.local, inference.adapter)
+        return here == (now.model, talk.local, now.options.adapter)
 
     @work(group="stop", exit_on_error=False)
     async def stop(self, talk: Talk) -> None:

@@ -20,6 +20,7 @@ from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.native import NativeDriver
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.paths import Paths
+from torbiz_tui.setup.step import Reporter
 from torbiz_tui.sharing.refusals import START_STOPPED
 from torbiz_tui.sharing.request import ShareRequest, make_spec
 from torbiz_tui.sharing.service import SharingService
@@ -117,6 +118,32 @@ async def test_it_is_a_stage_of_the_start_that_a_stop_ends_at_once(
     assert not list(paths.run.glob("preparing-*"))
     with FileLock(paths.run / "setup.lock", timeout=0):
         await sharing.close()
+
+
+async def test_a_stop_from_another_program_is_heard_also_at_the_very_end(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(environment="native")
+    driver = NativeDriver(paths, config)
+    sharing = SharingService(driver, paths, config)
+
+    async def plan(request: ShareRequest, *_: object, **__: object) -> ServerSpec:
+        return make_spec(request, demo_info())
+
+    async def prepare(_spec: ServerSpec, report: Reporter) -> None:
+        report.progress(None, "")
+        assert await SharingService(driver, paths, config).stop() is not None
+
+    async def never(*_: object, **__: object) -> None:
+        raise AssertionError("it is started all the same")
+
+    monkeypatch.setattr(sharing, "plan", plan)
+    monkeypatch.setattr(driver, "prepare_server", prepare)
+    monkeypatch.setattr(driver, "start_server", never)
+    with pytest.raises(TorbizError, match="The start was stopped"):
+        await sharing.start(ShareRequest("torbiz-demo", new_swarm=True))
+    assert sharing.state.phase is Phase.STOPPED
+    await sharing.close()
 
 
 async def test_a_start_that_fails_afterwards_is_over(

@@ -115,7 +115,9 @@ class Preparations:
             task.cancel()
             await asyncio.wait({task})
             self._running.discard(task)
+            # Who has stopped it at its very end was told so, too.
+            stopped = begun and not mark.exists()
             mark.unlink(missing_ok=True)
-        if task.cancelled():
+        if task.cancelled() or (stopped and task.exception() is None):
             raise TorbizError(f"{_STOPPED}.", code=START_STOPPED)
         task.result()

@@ -111,9 +111,16 @@ async def test_an_invite_code_names_the_model_and_goes_along(services: FakeServi
         app.screen.query_one("#peers", Input).value = encode(invite)[:-3]
         await pilot.press("ctrl+s")
         await until_shown(pilot, "✗ The invite code", "characters are missing")
-        app.screen.query_one("#petals_options", Input).value = "num_handlers=3"
+        options = app.screen.query_one("#petals_options", Input)
+        options.value = "num_handlers=3"
         app.screen.query_one("#peers", Input).value = encode(invite)
         await until_shown(pilot, "Named by the swarm. The swarm serves revision=v1.")
+        # Nobody has named a revision of what another swarm serves.
+        main = replace(invite, models=(InvitedModel("owner/big", "big-hf"),))
+        app.screen.query_one("#peers", Input).value = encode(main)
+        await until(pilot, lambda: options.value == "num_handlers=3", "left out")
+        app.screen.query_one("#peers", Input).value = encode(invite)
+        await until(pilot, lambda: "revision=v1" in options.value, "taken again")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: services.sharing.started, "started")
     request = services.sharing.started[0]

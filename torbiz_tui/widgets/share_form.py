@@ -91,6 +91,7 @@ class ShareForm(Vertical):
         self._base = request
         self._models = OfferedModels()
         self._about_model: list[str] = []
+        self._taken_revision = ""
         self._running = False
         self._problems = ShareProblems(self)
 
@@ -342,6 +343,11 @@ class ShareForm(Vertical):
 
     def _take_from_swarm(self) -> None:
         """A swarm that was just chosen names its model, and a known one the port of old."""
+        options = self.query_one("#petals_options", Input)
+        if self._taken_revision and self._taken_revision == self.revision:
+            # It was that of the swarm before.
+            options.value = leave_revision(self._options)
+        self._taken_revision = ""
         named = self._swarm.models
         if not named:
             return
@@ -354,8 +360,8 @@ class ShareForm(Vertical):
             self._about_model.insert(0, "Named by the swarm.")
         revision = self._swarm.revision_of(self.model)
         if revision and revision != self.revision:
-            taken = take_revision(self._options, revision)
-            self.query_one("#petals_options", Input).value = taken
+            self._taken_revision = revision
+            options.value = take_revision(self._options, revision)
             self._about_model.append(f"The swarm serves revision={revision}.")
 
     @on(DescendantFocus)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from torbiz_tui.environments import shared_runner
 from torbiz_tui.environments.processes import clean_environ, start_mark, wait_gone
 from torbiz_tui.environments.shared_runner import SharedRunner, SharedRunners
 from torbiz_tui.errors import TorbizError
@@ -154,3 +155,25 @@ async def test_one_that_cannot_start_says_why(paths: Paths) -> None:
     assert caught.value.code == "runner_not_started"
     assert "exit code 2" in caught.value.why
     assert "--no-such-option" in caught.value.details[-1]
+
+
+async def test_who_gives_up_while_it_joins_does_not_keep_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = await reach(paths, "k1", "--linger", "0")
+    os.kill(used.record.pid, signal.SIGSTOP)
+    first_bytes, connected = shared_runner._first_bytes, asyncio.Event()
+
+    async def note(reader: asyncio.StreamReader) -> bytes | None:
+        connected.set()
+        return await first_bytes(reader)
+
+    monkeypatch.setattr(shared_runner, "_first_bytes", note)
+    monkeypatch.setattr(shared_runner, "_FIRST_WORD_S", 600.0)
+    joining = asyncio.create_task(reach(paths, "k1", "--linger", "0"))
+    await asyncio.wait_for(connected.wait(), 60)
+    joining.cancel()
+    await asyncio.wait([joining])
+    os.kill(used.record.pid, signal.SIGCONT)
+    await used.close()
+    assert await wait_gone(used.record.pid, used.record.start_mark, 30)

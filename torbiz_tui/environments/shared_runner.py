@@ -166,14 +166,13 @@ class SharedRunners:
         users = self._records.use(key) if record is not None else None
         if record is None or users is None:
             return None
-        joined = False
+        joined, writer = False, None
         try:
             async with asyncio.timeout(_CONNECT_S):
                 reader, writer = await asyncio.open_unix_connection(record.socket)
             first = await _first_bytes(reader)
             if first is None:
                 # It was just ending.
-                writer.close()
                 return None
             joined = True
             child = self._children.get(record.pid)
@@ -184,6 +183,9 @@ class SharedRunners:
         finally:
             if not joined:
                 users.close()
+                if writer is not None:
+                    # Also when nobody waits any more: it would keep the runner for as long as we live.
+                    writer.close()
 
     async def _start(
         self,

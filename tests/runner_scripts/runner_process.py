@@ -30,6 +30,17 @@ def runner_environment(**extra: str) -> dict[str, str]:
     return environment | {"HF_HUB_OFFLINE": "1"} | extra
 
 
+def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
+    """The lines from here to the first one with this text in it; read once."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if wanted in line:
+            return lines
+    raise AssertionError(f"it ended without {wanted!r}: {lines}")
+
+
 def run_script(
     python: Path | str, script: str, *arguments: str, timeout_s: float = START_TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,8 @@ import pytest
 
 from torbiz_tui.config_forms import is_hours
 
+from .runner_process import lines_until
+
 SCRIPTS = Path(__file__).parents[2] / "runner_scripts"
 # While the file exists it may not serve.
 _SUPERVISOR = """
@@ -248,16 +250,6 @@ def test_real_load_is_seen_and_the_servers_own_is_not(others_load: ModuleType) -
     part, used, total = of_busy_process(own=False)
     assert used < 30
     assert part * total >= 30
-
-
-def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line.strip())
-        if wanted in line:
-            return lines
-    raise AssertionError(f"it ended without {wanted!r}: {lines}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "runner_scripts"
+from .runner_process import SCRIPTS, lines_until
+
 # While the file `flag` exists it may not serve.
 _SUPERVISOR = """
 import pathlib, sys, supervise_server as s
@@ -76,16 +77,6 @@ def supervised(tmp_path: Path) -> Iterator[Start]:
         if process.poll() is None:
             process.terminate()
             process.communicate(timeout=60)
-
-
-def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line.strip())
-        if wanted in line:
-            return lines
-    raise AssertionError(f"it ended without {wanted!r}: {lines}")
 
 
 def test_a_start_after_a_pause_may_fail_at_first(tmp_path: Path, supervised: Start) -> None:

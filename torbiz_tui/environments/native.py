@@ -28,7 +28,7 @@ from torbiz_tui.environments.base import (
     ServerRecord,
     ServerSpec,
 )
-from torbiz_tui.environments.native_launch import Child, launch
+from torbiz_tui.environments.native_launch import launch
 from torbiz_tui.environments.native_record import (
     ENVIRONMENT,
     NativeRecord,
@@ -38,6 +38,7 @@ from torbiz_tui.environments.own_memory import OwnMemory
 from torbiz_tui.environments.petals_stack import PetalsStack
 from torbiz_tui.environments.ports import require_free_port
 from torbiz_tui.environments.processes import (
+    Child,
     NativeRunner,
     clean_environ,
     last_lines,

@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torbiz_tui.environments.base import ServerSpec
 from torbiz_tui.environments.native_record import NativeRecord, record_to_json
-from torbiz_tui.environments.processes import kill_group, open_log, start_mark
+from torbiz_tui.environments.processes import (
+    Child,
+    kill_group,
+    open_log,
+    start_detached,
+    start_mark,
+)
 from torbiz_tui.errors import TorbizError
 from torbiz_tui.logs.run_start import begin_run
 from torbiz_tui.logs.writing import logger
 from torbiz_tui.paths import write_json
-
-Child = subprocess.Popen[bytes]
 
 
 async def launch(
@@ -41,15 +44,7 @@ async def launch(
     def start() -> NativeRecord:
         with open_log(log_file) as log:
             begins = begin_run(log, f"The server of {spec.model} starts")
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environ,
-                cwd=home,
-                start_new_session=True,
-            )
+            process = start_detached(argv, environ, cwd=home, log=log)
         children[process.pid] = process
         record = NativeRecord.of(
             process.pid,

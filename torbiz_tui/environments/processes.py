@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import cache
@@ -30,6 +31,7 @@ _MEASURED = "[DEBUG] "
 _CHUNK = 64 * 1024
 _POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
+Child = subprocess.Popen[bytes]
 # Loaded here, since a child between fork and exec must not allocate more than it has to.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 # What a parent's Python settings would do to another Python's imports.
@@ -227,6 +229,24 @@ def open_log(file: Path) -> IO[bytes]:
             code="log_not_writable",
         ) from error
     return stream
+
+
+def start_detached(
+    argv: Sequence[str], environ: Mapping[str, str], *, cwd: Path, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a program that outlives this one, in a session of its own, with its output in the log.
+
+    Raises OSError.
+    """
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environ,
+        cwd=cwd,
+        start_new_session=True,
+    )
 
 
 async def wait_gone(pid: int, mark: str, timeout_s: float | None = None) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,14 @@ from typing import IO, Any
 from torbiz_tui.environments.base import ExitReport, RunnerProcess
 from torbiz_tui.environments.chat_records import ChatRecords, ChatRunnerRecord
 from torbiz_tui.environments.processes import (
+    Child,
     encode_message,
     kill_group,
     last_lines,
     open_log,
     read_messages,
     signal_name,
+    start_detached,
     start_mark,
     wait_gone,
 )
@@ -39,8 +40,6 @@ _START_S = 30.0
 _LOCK_S = 60.0
 _GONE_S = 5.0
 _CHUNK = 64 * 1024
-
-Child = subprocess.Popen[bytes]
 
 
 class SharedRunner(RunnerProcess):
@@ -204,15 +203,7 @@ class SharedRunners:
             # In one go, so that a cancelled start leaves no runner that nobody remembers.
             with open_log(log_file) as log:
                 start = begin_run(log, f"The chat runner for {model} starts")
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=dict(environ),
-                    cwd=self._paths.home,
-                    start_new_session=True,
-                )
+                child = start_detached(command, environ, cwd=self._paths.home, log=log)
             self._children[child.pid] = child
             record = ChatRunnerRecord(
                 key,
